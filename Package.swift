@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Every dependency is here because writing it ourselves would add nothing to log, groups or gateway.
+let dependencies: [Package.Dependency] = [
+    // Options, usage texts and exit status 2 of the `millrace` program.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // The logging interface every Swift server library speaks.
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // Tests only: reads openapi/openapi.yaml, to compare it with the route table.
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+]
+
+/// Swift 6 mode for all; bytes from strangers are handled without `unsafe` where no C is called.
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+let safe: [SwiftSetting] = common + [.strictMemorySafety()]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+/// A room's tests sit in `Tests/<Room>Tests` and see what is `package`.
+func tests(
+    _ room: String, _ dependencies: [Target.Dependency] = []
+) -> Target {
+    .testTarget(
+        name: "\(room)Tests", dependencies: [.target(name: room), "TestSupport"] + dependencies,
+        swiftSettings: common)
+}
+
+let package = Package(
+    name: "millrace",
+    products: [.executable(name: "millrace", targets: ["millrace"])],
+    dependencies: dependencies,
+    targets: [
+        .target(name: "CPlatform"),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "Platform", dependencies: ["CPlatform", "CZlib"], swiftSettings: common),
+        .target(name: "JSON", swiftSettings: safe),
+        .target(name: "Groups", swiftSettings: safe),
+        .target(name: "LogEngine", dependencies: ["Platform"], swiftSettings: safe),
+        .target(name: "HTTPServer", dependencies: ["Platform", logging], swiftSettings: common),
+        .target(
+            name: "Backends", dependencies: ["Platform", "LogEngine", "Groups", "JSON", logging],
+            swiftSettings: safe),
+        .target(
+            name: "GatewayAPI",
+            dependencies: ["Platform", "Backends", "HTTPServer", "JSON", logging],
+            resources: [.embedInCode("openapi.yaml")], swiftSettings: safe),
+        .executableTarget(
+            name: "millrace",
+            dependencies: [
+                "Platform", "JSON", "LogEngine", "HTTPServer", "Backends", "GatewayAPI", logging,
+                arguments,
+            ], swiftSettings: common),
+
+        .target(
+            name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport",
+            swiftSettings: common),
+        tests("Platform"),
+        tests("JSON"),
+        tests("Groups"),
+        tests("LogEngine", ["Platform"]),
+        tests("HTTPServer", ["Platform"]),
+        tests("Backends", ["Platform", "LogEngine", "Groups", "JSON"]),
+        tests("GatewayAPI", ["Platform", "Backends", "LogEngine", "HTTPServer", "JSON", yams]),
+        .testTarget(name: "TidyTests", swiftSettings: common),
+    ]
+)

@@ -1,0 +1,25 @@
+/// What the world can answer to a call of the seam. Each becomes an HTTP answer in one place,
+/// `Problem.init(_: BackendError)`.
+package enum BackendError: Error, Equatable {
+    /// Recovering, or closing: try again.
+    case notReady(String)
+    case unknownTopic(String)
+    case unknownPartition(Int, partitionCount: Int)
+    /// There is a topic of this name with another partition count or configuration.
+    case topicExists(String)
+    /// A field of a configuration has a value this backend cannot take; `reason` says what it takes.
+    case invalidConfiguration(field: String, reason: String)
+    /// A limit on how many there may be is reached.
+    case limitReached(String)
+    case offsetTrimmed(earliest: Offset)
+    case offsetOutOfRange(latest: Offset)
+    case recordTooLarge(limit: Int)
+    /// No space, or quota exceeded; nothing was appended.
+    case storageFull
+    /// A write or sync failed; the partition takes no more writes until a restart.
+    case partitionFailed(String)
+    /// Damage in the log at or behind this offset; what is before it can be read.
+    case damaged(at: Offset, String)
+    /// An operation on a file failed; nothing changed.
+    case storage(String)
+}

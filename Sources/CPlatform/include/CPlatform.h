@@ -1,0 +1,15 @@
+// The few system facts that Swift's Glibc module does not hand out.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// CRC-32C (Castagnoli, RFC 3720 B.4) of `count` bytes, continuing from `crc` (0 to start).
+/// Uses the SSE 4.2 or ARMv8 instruction where the processor has it.
+uint32_t millrace_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+/// preadv2 of one range with RWF_NOWAIT: bytes read, or -1 with errno (EAGAIN: not in the page cache).
+ssize_t millrace_pread_nowait(int descriptor, void *bytes, size_t count, off_t position);
+
+/// Names the calling thread in `top -H`; Linux keeps 15 bytes.
+void millrace_name_thread(const char *name);

@@ -1,0 +1,7 @@
+/// What a program does with requests. `handle` runs on the event loop of its connection and must
+/// never block: it waits only with `await`. It returns when the response is complete.
+///
+/// One call at a time per connection (HTTP/1.1) or stream (HTTP/2); pipelined requests wait their turn.
+package protocol RequestHandler: Sendable {
+    func handle(_ exchange: Exchange) async
+}

@@ -1,0 +1,3 @@
+package enum LogError: Error {
+    case damaged(at: Offset, String)
+}

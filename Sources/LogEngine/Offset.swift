@@ -1,0 +1,14 @@
+/// A record's place in its partition: 0 for the first, never reused.
+package struct Offset: Comparable, Hashable, Sendable {
+    package var value: Int64
+
+    @inlinable
+    package init(_ value: Int64) { self.value = value }
+
+    @inlinable
+    package static func < (left: Offset, right: Offset) -> Bool { left.value < right.value }
+
+    /// Wraps on purpose: offsets from a disk or a client must not trap. Callers bound them first.
+    @inlinable
+    package static func + (offset: Offset, count: Int) -> Offset { Offset(offset.value &+ Int64(count)) }
+}

@@ -1,0 +1,32 @@
+import CPlatform
+import Glibc
+
+/// Starts an operating-system thread that runs `body` and ends with it.
+///
+/// For event loops and workers that block in system calls; nothing in the product uses Dispatch or
+/// Swift's cooperative pool. `name` shows in `top -H`; Linux keeps 15 bytes of it.
+package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
+    final class Start {
+        let name: String
+        let body: @Sendable () -> Void
+        init(name: String, body: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.body = body
+        }
+    }
+    let start = Unmanaged.passRetained(Start(name: name, body: body))
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    defer { pthread_attr_destroy(&attributes) }
+    var thread = pthread_t()
+    let status = pthread_create(
+        &thread, &attributes,
+        { argument in
+            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+            millrace_name_thread(start.name)
+            start.body()
+            return nil
+        }, start.toOpaque())
+    precondition(status == 0, "pthread_create: \(status)")
+}

@@ -1,0 +1,66 @@
+import Glibc
+
+/// Threads for work that blocks in the kernel: fdatasync, reads that miss the page cache, unlink.
+///
+/// A job must not wait for another job of the same pool.
+// @unchecked: every access to `jobs`, `idle` and `running` is under `mutex`.
+package final class WorkerPool: @unchecked Sendable {
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    private let signal: UnsafeMutablePointer<pthread_cond_t>
+    private let limit: Int
+    private let name: String
+    private var jobs: [@Sendable () -> Void] = []
+    private var first = 0
+    private var idle = 0
+    private var running = 0
+
+    /// `limit` threads at most; each starts when a job finds no thread idle, and stays.
+    package init(name: String, limit: Int) {
+        precondition(limit > 0)
+        self.name = name
+        self.limit = limit
+        mutex = .allocate(capacity: 1)
+        signal = .allocate(capacity: 1)
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(signal, nil)
+    }
+
+    // No deinit: threads hold the pool for the life of the process.
+
+    /// Runs `job` on one of the threads, first come first served.
+    package func run(_ job: @escaping @Sendable () -> Void) {
+        pthread_mutex_lock(mutex)
+        jobs.append(job)
+        let mustStart = idle < jobs.count - first && running < limit
+        if mustStart { running += 1 }
+        pthread_cond_signal(signal)
+        pthread_mutex_unlock(mutex)
+        if mustStart { startThread(name) { self.work() } }
+    }
+
+    /// Runs `body` on one of the threads and waits for its result without holding the caller's thread.
+    package func value<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+        await withUnsafeContinuation { continuation in
+            run { continuation.resume(returning: body()) }
+        }
+    }
+
+    private func work() {
+        while true {
+            pthread_mutex_lock(mutex)
+            while first == jobs.count {
+                idle += 1
+                pthread_cond_wait(signal, mutex)
+                idle -= 1
+            }
+            let job = jobs[first]
+            first += 1
+            if first == jobs.count || first > 1024 {
+                jobs.removeFirst(first)
+                first = 0
+            }
+            pthread_mutex_unlock(mutex)
+            job()
+        }
+    }
+}
