@@ -1,3 +1,17 @@
+package import Platform
+
+/// What can go wrong with a log on a real disk.
 package enum LogError: Error {
+    case offsetTrimmed(earliest: Offset)
+    /// Past the log end offset.
+    case offsetOutOfRange(latest: Offset)
+    case recordTooLarge(limit: Int)
+    /// ENOSPC or EDQUOT: nothing was appended; later appends may succeed.
+    case storageFull
+    /// A write or sync failed: no more writes until the partition is opened anew.
+    case failed(String)
+    /// Bytes at or behind this offset are not what was written.
     case damaged(at: Offset, String)
+    case disk(DiskError)
+    case closed
 }

@@ -1,0 +1,92 @@
+import Backends
+import HTTPServer
+import JSON
+
+/// An error answer: a problem document (RFC 9457, `application/problem+json`).
+struct Problem: Error {
+    var code: ProblemCode
+    /// What was wrong and what to do about it, in a sentence or two.
+    var detail: String
+    /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
+    var members: [(name: StaticString, value: Member)] = []
+
+    enum Member {
+        case integer(Int64)
+        case string(String)
+        /// JSON text.
+        case raw([UInt8])
+    }
+
+    init(_ code: ProblemCode, _ detail: String, _ members: [(StaticString, Member)] = []) {
+        self.code = code
+        self.detail = detail
+        self.members = members.map { (name: $0.0, value: $0.1) }
+    }
+}
+
+/// Stable names of everything that can go wrong; each has one status. `openapi.yaml` lists them all.
+enum ProblemCode: String, CaseIterable {
+    case invalidJSON = "invalid-json"
+    case invalidParameter = "invalid-parameter"
+    case unknownParameter = "unknown-parameter"
+    case invalidField = "invalid-field"
+    case unknownField = "unknown-field"
+    case missingField = "missing-field"
+    case invalidName = "invalid-name"
+    case invalidCursor = "invalid-cursor"
+    case invalidCloudEvent = "invalid-cloudevent"
+    case invalidConfiguration = "invalid-configuration"
+    case foreignOrigin = "foreign-origin"
+    case unknownTopic = "unknown-topic"
+    case unknownPartition = "unknown-partition"
+    case unknownRoute = "unknown-route"
+    case unknownGroup = "unknown-group"
+    case methodNotAllowed = "method-not-allowed"
+    case notAcceptable = "not-acceptable"
+    case topicExists = "topic-exists"
+    case reservedName = "reserved-name"
+    case offsetTrimmed = "offset-trimmed"
+    case topicRecreated = "topic-recreated"
+    case bodyTooLarge = "body-too-large"
+    case recordTooLarge = "record-too-large"
+    case unsupportedMediaType = "unsupported-media-type"
+    case offsetOutOfRange = "offset-out-of-range"
+    case limitReached = "limit-reached"
+    case internalError = "internal-error"
+    case notImplemented = "not-implemented"
+    case notReady = "not-ready"
+    case partitionFailed = "partition-failed"
+    case storageFull = "storage-full"
+    case logDamaged = "log-damaged"
+    case storageError = "storage-error"
+
+    var status: Int {
+        switch self {
+        case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
+            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
+            400
+        case .foreignOrigin, .reservedName: 403
+        case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup: 404
+        case .methodNotAllowed: 405
+        case .notAcceptable: 406
+        case .topicExists: 409
+        case .offsetTrimmed, .topicRecreated: 410
+        case .bodyTooLarge, .recordTooLarge: 413
+        case .unsupportedMediaType: 415
+        case .offsetOutOfRange: 416
+        case .limitReached: 429
+        case .internalError, .logDamaged, .storageError: 500
+        case .notImplemented: 501
+        case .notReady, .partitionFailed: 503
+        case .storageFull: 507
+        }
+    }
+
+    /// Whether the same request can succeed later without being changed.
+    var isRetryable: Bool {
+        switch self {
+        case .notReady, .storageFull, .limitReached: true
+        default: false
+        }
+    }
+}
