@@ -8,7 +8,7 @@ struct Problem: Error {
     /// What was wrong and what to do about it, in a sentence or two.
     var detail: String
     /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
-    var members: [(name: StaticString, value: Member)] = []
+    var members: [(name: String, value: Member)] = []
 
     enum Member {
         case integer(Int64)
@@ -17,7 +17,7 @@ struct Problem: Error {
         case raw([UInt8])
     }
 
-    init(_ code: ProblemCode, _ detail: String, _ members: [(StaticString, Member)] = []) {
+    init(_ code: ProblemCode, _ detail: String, _ members: [(String, Member)] = []) {
         self.code = code
         self.detail = detail
         self.members = members.map { (name: $0.0, value: $0.1) }
