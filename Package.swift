@@ -46,7 +46,8 @@ let package = Package(
         .target(name: "JSON", swiftSettings: safe),
         .target(name: "Groups", swiftSettings: safe),
         .target(name: "LogEngine", dependencies: ["Platform"], swiftSettings: safe),
-        .target(name: "HTTPServer", dependencies: ["Platform", logging], swiftSettings: common),
+        .target(
+            name: "HTTPServer", dependencies: ["CPlatform", "Platform"], swiftSettings: common),
         .target(
             name: "Backends", dependencies: ["Platform", "LogEngine", "Groups", "JSON", logging],
             swiftSettings: safe),
