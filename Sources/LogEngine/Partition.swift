@@ -1,4 +1,5 @@
 package import Platform
+import Synchronization
 
 /// What a partition is told by its topic's configuration. Sizes in bytes; nil: without limit.
 package struct PartitionOptions: Equatable, Sendable {
@@ -14,55 +15,51 @@ package struct PartitionOptions: Equatable, Sendable {
 ///
 /// Thread-safe. Nothing here waits for the disk on the caller's thread except `open`, `close` and
 /// `remove`, which are called from workers.
+///
+/// Locks, in the order they may be taken: `syncing`, `checkpointing`, `state`. The first two are held
+/// over system calls and taken by workers only; `state` is never held over a sync or a read.
 package final class Partition: Sendable {
-    /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.
-    /// `progress` is called now and then with bytes scanned. `workers` runs syncs and cold reads.
-    package static func open(
+    let directory: String
+    let disk: any Disk
+    let time: any TimeSource
+    let workers: WorkerPool
+    let state: Mutex<PartitionState>
+    /// Held while files are synced: the error of one sync must not be missed by another.
+    let syncing = Mutex<Void>(())
+    /// Held while a checkpoint is made and stored, so that none overtakes a later one.
+    let checkpointing = Mutex<Void>(())
+
+    init(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
-        options: PartitionOptions, progress: @Sendable (Int64) -> Void
-    ) throws(LogError) -> Partition { fatalError() }
+        state: sending PartitionState
+    ) {
+        self.directory = directory
+        self.disk = disk
+        self.time = time
+        self.workers = workers
+        self.state = Mutex(state)
+    }
 
-    /// Writes the batch and schedules its sync; returns the first record's offset.
-    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`, `.closed`.
-    package func append(_ batch: consuming RecordBatchBuilder) throws(LogError) -> Offset { fatalError() }
-
-    /// Returns once every record in front of `offset` is durable.
-    package func durable(before offset: Offset) async throws(LogError) { fatalError() }
-
-    /// Whole batches below the high watermark from the one that holds `offset` on: one at least, then
-    /// while they fit in `maxBytes`. Checked against their CRC. Empty at the high watermark.
-    package func read(from offset: Offset, maxBytes: Int) async throws(LogError) -> [UInt8] { fatalError() }
-
-    package var logStart: Offset { fatalError() }
-    package var highWatermark: Offset { fatalError() }
-    package var logEnd: Offset { fatalError() }
+    package var logStart: Offset { Offset(state.withLock { $0.logStart }) }
+    package var highWatermark: Offset { Offset(state.withLock { $0.durable.offset }) }
+    package var logEnd: Offset { Offset(state.withLock { $0.end }) }
     /// Bytes of the segment files.
-    package var byteCount: Int64 { fatalError() }
+    package var byteCount: Int64 {
+        state.withLock { $0.segments.reduce(0) { $0 &+ $1.byteCount } }
+    }
+
     /// Why no more is written, in words for an operator; nil while all is well.
-    package var failure: String? { fatalError() }
+    package var failure: String? {
+        state.withLock {
+            switch $0.status {
+            case .open, .closed: nil
+            case .failed(let words): words
+            case .damaged(let offset, let words): "damaged at offset \(offset): \(words)"
+            }
+        }
+    }
 
-    /// The first offset below the high watermark whose timestamp is at or after `timestamp`.
-    package func offset(atOrAfter timestamp: Int64) async throws(LogError) -> Offset { fatalError() }
-
-    /// Moves the log start up, durably, and lets go of segments wholly before it.
-    package func deleteRecords(before offset: Offset) async throws(LogError) -> Offset { fatalError() }
-
-    /// Deletes segments past the limits of the options, by bytes and by age since their last append.
-    package func enforceRetention() async throws(LogError) { fatalError() }
-
-    package func configure(_ options: PartitionOptions) { fatalError() }
-
-    /// Wakes `wakeup` when the high watermark passes `offset` (at once if it has), and when the
-    /// partition fails or closes, until `unwatch`.
-    package func watch(past offset: Offset, _ wakeup: Wakeup) -> UInt64 { fatalError() }
-    package func unwatch(_ id: UInt64) { fatalError() }
-    /// Wakes all who watch, whatever for: the topic changed or goes away.
-    package func wakeAll() { fatalError() }
-
-    /// Syncs, writes indexes and vouches for the files; calls then throw `.closed`.
-    package func close() throws(LogError) { fatalError() }
-    /// Closes without vouching, for a topic that is being deleted; the caller removes the directory.
-    package func abandon() { fatalError() }
+    package func configure(_ options: PartitionOptions) { state.withLock { $0.options = options } }
 
     package struct Statistics: Sendable {
         package var appendedRecords: UInt64 = 0
@@ -71,5 +68,61 @@ package final class Partition: Sendable {
         package var syncCount: UInt64 = 0
         package var syncNanoseconds: UInt64 = 0
     }
-    package var statistics: Statistics { fatalError() }
+    package var statistics: Statistics { state.withLock { $0.statistics } }
+
+    // MARK: - Watching
+
+    /// Wakes `wakeup` when the high watermark passes `offset` (at once if it has), and when the
+    /// partition fails or closes, until `unwatch`. The high watermark passes an offset once: to wait
+    /// for more, watch again.
+    package func watch(past offset: Offset, _ wakeup: Wakeup) -> UInt64 {
+        let (id, isPast) = state.withLock { state in
+            var isPast = state.durable.offset > offset.value
+            if case .open = state.status {} else { isPast = true }
+            let id =
+                isPast
+                ? state.watchers.add(woken: wakeup)
+                : state.watchers.add(
+                    wakeup, past: offset.value, highWatermark: state.durable.offset)
+            return (id, isPast)
+        }
+        if isPast { wakeup.wake() }
+        return id
+    }
+
+    package func unwatch(_ id: UInt64) { state.withLock { $0.watchers.remove(id) } }
+
+    /// Wakes all who watch, whatever for: the topic changed or goes away.
+    package func wakeAll() {
+        for wakeup in state.withLock({ $0.watchers.all }) { wakeup.wake() }
+    }
+
+    // MARK: - Files
+
+    func path(_ base: Int64, _ suffix: String) -> String {
+        directory + "/" + SegmentName.file(base, suffix)
+    }
+
+    /// Stores a checkpoint durably; with `logStart`, then moves the log start there, and never back.
+    ///
+    /// What lies before the segment of the high watermark is synced, so the recovery point is there.
+    func storeCheckpoint(
+        isClean: Bool = false, logStart: Int64? = nil, recoveryPoint: Int64? = nil
+    ) throws(DiskError) {
+        try checkpointing.withLock { _ throws(DiskError) in
+            let now = time.now()
+            let checkpoint = state.withLock { state in
+                state.recoveryPoint = max(
+                    state.recoveryPoint, state.durable.segment, recoveryPoint ?? 0)
+                var checkpoint = state.checkpoint(isClean: isClean, now: now)
+                checkpoint.logStart = max(checkpoint.logStart, logStart ?? 0)
+                return checkpoint
+            }
+            try checkpoint.store(disk, directory)
+            state.withLock { state in
+                state.logStart = checkpoint.logStart
+                state.agesSavedAt = now
+            }
+        }
+    }
 }

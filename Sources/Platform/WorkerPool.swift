@@ -15,8 +15,10 @@ package final class WorkerPool: @unchecked Sendable {
     private var running = 0
 
     /// `limit` threads at most; each starts when a job finds no thread idle, and stays.
+    ///
+    /// With a limit of 0, for tests: jobs wait until `runPending`, and `value` runs on its caller.
     package init(name: String, limit: Int) {
-        precondition(limit > 0)
+        precondition(limit >= 0)
         self.name = name
         self.limit = limit
         mutex = .allocate(capacity: 1)
@@ -40,8 +42,21 @@ package final class WorkerPool: @unchecked Sendable {
 
     /// Runs `body` on one of the threads and waits for its result without holding the caller's thread.
     package func value<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
-        await withUnsafeContinuation { continuation in
+        if limit == 0 { return body() }
+        return await withUnsafeContinuation { continuation in
             run { continuation.resume(returning: body()) }
+        }
+    }
+
+    /// Runs what waits, and what that adds, on the caller's thread; only for a pool without threads.
+    package func runPending() {
+        precondition(limit == 0)
+        while true {
+            pthread_mutex_lock(mutex)
+            let job = jobs.isEmpty ? nil : jobs.removeFirst()
+            pthread_mutex_unlock(mutex)
+            guard let job else { return }
+            job()
         }
     }
 

@@ -1,0 +1,128 @@
+import Platform
+
+extension Partition {
+    // MARK: - Hot path
+
+    /// Writes the batch and schedules its sync; returns the first record's offset.
+    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`, `.closed`.
+    ///
+    /// One write, no allocation but the rare index entry or segment. The checksum is made before the
+    /// lock is taken: it does not cover the offset.
+    package func append(_ batch: consuming RecordBatchBuilder) throws(LogError) -> Offset {
+        let recordCount = batch.recordCount
+        let largestRecord = batch.largestRecordByteCount
+        let maxTimestamp = batch.largestTimestamp
+        precondition(recordCount > 0)
+        guard batch.byteCount <= Limits.batchBytes else {
+            throw .recordTooLarge(limit: Limits.batchBytes)
+        }
+        var bytes = batch.finish()
+        let (base, mustSchedule) = try state.withLock { state throws(LogError) in
+            try state.checkWritable()
+            guard largestRecord <= state.options.maxRecordBytes else {
+                throw .recordTooLarge(limit: state.options.maxRecordBytes)
+            }
+            if state.mustRevokeVouch { throw wait(&state, throwing: .storageFull) }
+            try rollIfFull(&state, adding: bytes.count, recordCount: recordCount)
+            let base = state.end
+            bytes.setBigEndian(base, at: 0)
+            try write(&state, bytes.span)
+            Self.count(
+                &state, byteCount: bytes.count, recordCount: recordCount,
+                maxTimestamp: maxTimestamp)
+            let mustSchedule = !state.isSyncScheduled
+            state.isSyncScheduled = true
+            return (base, mustSchedule)
+        }
+        if mustSchedule { workers.run { self.syncRounds() } }
+        return Offset(base)
+    }
+
+    private func write(_ state: inout PartitionState, _ bytes: Span<UInt8>) throws(LogError) {
+        let active = state.segments.count - 1
+        let position = state.segments[active].byteCount
+        guard let file = state.segments[active].file else { throw .closed }
+        do throws(DiskError) {
+            try file.write(bytes, at: position)
+        } catch {
+            try cutBack(&state, file, to: position, after: error)
+        }
+    }
+
+    private static func count(
+        _ state: inout PartitionState, byteCount: Int, recordCount: Int, maxTimestamp: Int64
+    ) {
+        let active = state.segments.count - 1
+        let position = state.segments[active].byteCount
+        let base = state.segments[active].base
+        let last = state.end + Int64(recordCount) - 1
+        state.segments[active].indexes?.add(
+            relativeOffset: last - base, maxTimestamp: maxTimestamp,
+            position: position, byteCount: byteCount)
+        state.segments[active].byteCount = position + Int64(byteCount)
+        state.segments[active].maxTimestamp = max(
+            state.segments[active].maxTimestamp, maxTimestamp)
+        state.end = last + 1
+        state.statistics.appendedRecords &+= UInt64(recordCount)
+        state.statistics.appendedBytes &+= UInt64(byteCount)
+    }
+
+    // MARK: - Rare
+
+    /// Takes back what a failed write may have left. With no space left, that makes the file as it
+    /// was, and later appends may work; any other error ends writing.
+    private func cutBack(
+        _ state: inout PartitionState, _ file: any DiskFile, to byteCount: Int64,
+        after error: DiskError
+    ) throws(LogError) {
+        do throws(DiskError) {
+            try file.truncate(to: byteCount)
+        } catch {
+            throw fail(&state, "\(error)")
+        }
+        guard error.isStorageFull else { throw fail(&state, "\(error)") }
+        throw .storageFull
+    }
+
+    /// Stops all writing. The sync that is then queued tells those who wait.
+    private func fail(_ state: inout PartitionState, _ words: String) -> LogError {
+        state.status = .failed(words)
+        return wait(&state, throwing: .failed(words))
+    }
+
+    /// Queues a round of the sync job, which does more than to sync.
+    private func wait(_ state: inout PartitionState, throwing error: LogError) -> LogError {
+        if !state.isSyncScheduled {
+            state.isSyncScheduled = true
+            workers.run { self.syncRounds() }
+        }
+        return error
+    }
+
+    private func rollIfFull(
+        _ state: inout PartitionState, adding byteCount: Int, recordCount: Int
+    ) throws(LogError) {
+        let active = state.segments[state.segments.count - 1]
+        guard active.byteCount > 0 else { return }
+        let limit = min(state.options.segmentBytes, Limits.segmentBytes)
+        let span = state.end - active.base + Int64(recordCount)
+        guard active.byteCount + Int64(byteCount) > limit || span > Int64(Int32.max) else { return }
+        try roll(&state)
+    }
+
+    /// Seals the active segment and starts one at the log end. What is appended to it counts as
+    /// durable only after the sealed one and the directory entry are: see `syncOnce`.
+    func roll(_ state: inout PartitionState) throws(LogError) {
+        let file: any DiskFile
+        do throws(DiskError) {
+            file = try disk.open(path(state.end, SegmentName.log), .readWrite)
+        } catch {
+            // Nothing was written; with space or descriptors back, the next append may succeed.
+            throw error.isStorageFull ? .storageFull : .disk(error)
+        }
+        var segment = Segment(base: state.end, file: file, openedAt: time.now())
+        segment.indexes = SegmentIndexes()
+        state.segments.append(segment)
+        state.isDirectoryDirty = true
+    }
+}

@@ -1,0 +1,262 @@
+import Platform
+
+extension Partition {
+    // MARK: - Hot path
+
+    /// Whole batches below the high watermark from the one that holds `offset` on: one at least, then
+    /// while they fit in `maxBytes`. Checked against their CRC. Empty at the high watermark.
+    ///
+    /// Tries without waiting for the disk, and only then takes a worker.
+    package func read(from offset: Offset, maxBytes: Int) async throws(LogError) -> [UInt8] {
+        let limit = min(max(maxBytes, 1), Limits.readBytes)
+        if let bytes = try fetch(from: offset.value, maxBytes: limit, mayWait: false) {
+            return bytes
+        }
+        let result = await workers.value {
+            Result { () throws(LogError) in
+                try self.fetch(from: offset.value, maxBytes: limit, mayWait: true)
+            }
+        }
+        return try result.get() ?? []
+    }
+
+    /// nil where `mayWait` is false and the disk would have to be waited for.
+    private func fetch(
+        from offset: Int64, maxBytes: Int, mayWait: Bool
+    ) throws(LogError) -> [UInt8]? {
+        guard var place = try locate(offset) else { return [] }
+        var reading = BatchReading(offset: offset, maxBytes: maxBytes)
+        var isIndexFresh = false
+        while true {
+            guard try take(&reading, at: &place, mayWait: mayWait) else { return nil }
+            if reading.damage != nil, reading.bytes.isEmpty, place.isFromIndex, !isIndexFresh {
+                // The index may be what is damaged: it leads to a place where no batch begins.
+                guard mayWait else { return nil }
+                place.position = try loadIndexes(place.base, anew: true).offsets.position(
+                    for: offset - place.base)
+                reading = BatchReading(offset: offset, maxBytes: maxBytes)
+                isIndexFresh = true
+                continue
+            }
+            if reading.isFull { break }
+            guard let next = place.nextBase, let following = try locate(reading.offset, in: next)
+            else { break }
+            place = following
+        }
+        return try finish(reading, base: place.base)
+    }
+
+    /// Takes from one segment; false where it would wait and may not.
+    private func take(
+        _ reading: inout BatchReading, at place: inout ReadPlace, mayWait: Bool
+    ) throws(LogError) -> Bool {
+        if place.file == nil || place.position == nil {
+            guard mayWait else { return false }
+            place.file = try openFile(place.base)
+        }
+        guard let file = place.file else { return false }
+        let position: Int64
+        if let known = place.position {
+            position = known
+        } else {
+            let indexes = try loadIndexes(place.base)
+            position = indexes.offsets.position(for: reading.offset - place.base)
+        }
+        do throws(DiskError) {
+            return try reading.take(
+                file, from: position, to: place.end, mayWait: mayWait,
+                gapsAllowedBefore: place.gapsAllowedBefore)
+        } catch {
+            throw .disk(error)
+        }
+    }
+
+    /// Hands the bytes out, or says what is wrong where there are none.
+    private func finish(_ reading: BatchReading, base: Int64) throws(LogError) -> [UInt8] {
+        if reading.bytes.isEmpty, let words = reading.damage {
+            throw .damaged(at: Offset(reading.offset), words)
+        }
+        state.withLock { state in
+            if let end = reading.end {
+                state.marks.insert(
+                    LogMark(offset: reading.offset, segment: base, position: end))
+            }
+            state.statistics.readBytes &+= UInt64(reading.bytes.count)
+        }
+        return reading.bytes
+    }
+
+    /// Where a read of `offset` begins; nil where there is nothing to read yet.
+    private func locate(_ offset: Int64) throws(LogError) -> ReadPlace? {
+        try state.withLock { state throws(LogError) in
+            if case .closed = state.status { throw .closed }
+            guard offset >= state.logStart else {
+                throw .offsetTrimmed(earliest: Offset(state.logStart))
+            }
+            if offset >= state.durable.offset {
+                if case .damaged(let at, let words) = state.status {
+                    throw .damaged(at: Offset(at), words)
+                }
+                guard offset <= state.end else {
+                    throw .offsetOutOfRange(latest: Offset(state.end))
+                }
+                return nil
+            }
+            return Self.place(state, of: offset, in: state.segmentIndex(holding: offset))
+        }
+    }
+
+    /// The same for the segment behind the one that was read to its end.
+    private func locate(_ offset: Int64, in base: Int64) throws(LogError) -> ReadPlace? {
+        state.withLock { state in
+            guard let index = state.segmentIndex(base: base), state.readableEnd(index) > 0 else {
+                return nil
+            }
+            return Self.place(state, of: max(offset, base), in: index)
+        }
+    }
+
+    private static func place(
+        _ state: PartitionState, of offset: Int64, in index: Int
+    ) -> ReadPlace {
+        let segment = state.segments[index]
+        var position = segment.indexes?.offsets.position(for: offset - segment.base)
+        var isFromIndex = true
+        if offset == segment.base {
+            position = 0
+            isFromIndex = false
+        } else if let mark = state.marks.mark(of: offset), mark.segment == segment.base {
+            position = mark.position
+            isFromIndex = false
+        }
+        let next = index + 1 < state.segments.count ? state.segments[index + 1].base : nil
+        return ReadPlace(
+            base: segment.base, file: segment.file, position: position, isFromIndex: isFromIndex,
+            end: state.readableEnd(index), nextBase: next,
+            gapsAllowedBefore: state.gapsAllowedBefore)
+    }
+}
+
+/// A piece of a segment to read, and who keeps its file alive meanwhile.
+private struct ReadPlace: Sendable {
+    var base: Int64
+    var file: (any DiskFile)?
+    /// nil: the index has to be asked.
+    var position: Int64?
+    var isFromIndex: Bool
+    /// Where durable bytes end.
+    var end: Int64
+    var nextBase: Int64?
+    var gapsAllowedBefore: Int64
+}
+
+/// Batches on their way from one or more segments to a reader.
+struct BatchReading {
+    /// Whole, checked batches; while `take` runs, with what else was read.
+    private(set) var bytes: [UInt8] = []
+    /// The first offset that is still wanted.
+    private(set) var offset: Int64
+    /// Where in the last segment the batches end; nil while none were taken.
+    private(set) var end: Int64?
+    /// What is wrong with the batch that should have come next.
+    private(set) var damage: String?
+    private(set) var isFull = false
+    private let maxBytes: Int
+
+    init(offset: Int64, maxBytes: Int) {
+        self.offset = offset
+        self.maxBytes = maxBytes
+    }
+
+    /// Takes batches of one segment, from `start`, which is at or before the wanted one, to `limit`.
+    /// False where it would wait and may not; the reading is of no use then.
+    mutating func take(
+        _ file: any DiskFile, from start: Int64, to limit: Int64, mayWait: Bool,
+        gapsAllowedBefore: Int64
+    ) throws(DiskError) -> Bool {
+        let before = bytes.count
+        // In `bytes`: the first batch to keep, and where the next one begins.
+        var kept = before
+        var cursor = before
+        var expected: Int64?
+        defer {
+            bytes.removeLast(bytes.count - cursor)
+            bytes.removeSubrange(before..<kept)
+        }
+        var wanted = max(maxBytes - before, Limits.readChunk)
+        while true {
+            let position = start + Int64(cursor - before)
+            guard position < limit else { break }
+            let rest = SourceRange(file: file, position: position, limit: limit, mayWait: mayWait)
+            guard try fill(rest, cursor, RecordBatchHeader.byteCount, atLeast: wanted) else {
+                return false
+            }
+            wanted = Limits.readChunk
+            guard let header = RecordBatchHeader(bytes.span, at: cursor),
+                Int64(header.batchByteCount) <= limit - position
+            else { return stop("no batch at byte \(position) of its segment") }
+            let count = header.batchByteCount
+            let isWanted = header.lastOffset >= offset
+            if isWanted, before + cursor - kept + count > maxBytes, before + cursor > kept {
+                isFull = true
+                return true
+            }
+            guard try fill(rest, cursor, count, atLeast: count) else { return false }
+            if let words = fault(header, at: cursor, expected, gapsAllowedBefore) {
+                return stop(words)
+            }
+            cursor += count
+            expected = header.nextOffset
+            if isWanted {
+                offset = header.nextOffset
+                end = position + Int64(count)
+            } else {
+                kept = cursor
+            }
+        }
+        isFull = before + cursor - kept >= maxBytes
+        return true
+    }
+
+    private mutating func stop(_ words: String) -> Bool {
+        damage = words
+        isFull = true
+        return true
+    }
+
+    private struct SourceRange {
+        var file: any DiskFile
+        var position: Int64
+        var limit: Int64
+        var mayWait: Bool
+    }
+
+    /// Makes `count` bytes of the source, or all it has, stand in `bytes` from `index` on; where any
+    /// are missing, reads `atLeast` so many.
+    private mutating func fill(
+        _ source: SourceRange, _ index: Int, _ count: Int, atLeast: Int
+    ) throws(DiskError) -> Bool {
+        let present = bytes.count - index
+        let available = source.limit - source.position
+        guard Int64(present) < min(Int64(count), available) else { return true }
+        let missing = Int(min(Int64(max(count, atLeast)), available)) - present
+        let from = source.position + Int64(present)
+        if source.mayWait {
+            try source.file.read(into: &bytes, count: missing, at: from)
+            return true
+        }
+        return try source.file.readIfCached(into: &bytes, count: missing, at: from)
+    }
+
+    /// What is wrong with a batch, in words; nil if nothing is.
+    private func fault(
+        _ header: RecordBatchHeader, at index: Int, _ expected: Int64?, _ gapsAllowedBefore: Int64
+    ) -> String? {
+        guard header.isIntact(bytes.span, at: index) else { return "its checksum does not match" }
+        if let expected, header.baseOffset < expected { return "offsets go backwards" }
+        let mayGap = header.baseOffset < gapsAllowedBefore
+        if let expected, header.baseOffset > expected, !mayGap { return "offsets are missing" }
+        if header.baseOffset > offset, !mayGap { return "the offset is missing" }
+        return nil
+    }
+}

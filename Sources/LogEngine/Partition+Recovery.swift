@@ -1,0 +1,34 @@
+package import Platform
+
+/// Opening: what a clean stop vouched for is believed, the rest is scanned.
+///
+/// 1. A vouch is revoked, durably, before anything else is written (KAFKA-10471).
+/// 2. Segments behind the log start, whose removal a crash undid, are removed.
+/// 3. Segments from the recovery point on are scanned. What a crash cut short is cut off; where intact
+///    batches follow damage, nothing is touched and the partition takes no writes.
+/// 4. What remains is synced before it counts as durable.
+extension Partition {
+    /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.
+    /// `progress` is called now and then with the bytes scanned since its last call. `workers` runs
+    /// syncs and cold reads.
+    package static func open(
+        _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
+        options: PartitionOptions, progress: @Sendable (Int64) -> Void
+    ) throws(LogError) -> Partition {
+        do throws(DiskError) {
+            if !disk.exists(directory) {
+                try disk.createDirectory(directory)
+                if let slash = directory.lastIndex(of: "/"), slash > directory.startIndex {
+                    try disk.syncDirectory(String(directory[..<slash]))
+                }
+            }
+            var recovery = try Recovery(
+                directory, disk: disk, now: time.now(), options: options)
+            try recovery.run(progress)
+            return Partition(
+                directory, disk: disk, time: time, workers: workers, state: recovery.state)
+        } catch {
+            throw .disk(error)
+        }
+    }
+}

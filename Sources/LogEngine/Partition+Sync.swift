@@ -1,0 +1,152 @@
+import Platform
+
+/// Group commit: one sync serves every batch that is written when it starts.
+extension Partition {
+    /// Returns once every record in front of `offset` is durable.
+    package func durable(before offset: Offset) async throws(LogError) {
+        while true {
+            if try isDurable(before: offset.value) { return }
+            let isDone = await Suspension.wait { suspension in
+                let mustWait = state.withLock { state in
+                    guard case .open = state.status, state.durable.offset < offset.value else {
+                        return false
+                    }
+                    state.waiters.add(suspension, for: offset.value)
+                    return true
+                }
+                if !mustWait { suspension.resume(false) }
+            }
+            if isDone { return }
+        }
+    }
+
+    private func isDurable(before offset: Int64) throws(LogError) -> Bool {
+        try state.withLock { state throws(LogError) in
+            if state.durable.offset >= offset { return true }
+            try state.checkWritable()
+            guard offset <= state.end else { throw .offsetOutOfRange(latest: Offset(state.end)) }
+            return false
+        }
+    }
+
+    /// What one sync makes durable.
+    private struct SyncPlan {
+        var mark: LogMark
+        var files: [any DiskFile]
+        var hasRolled: Bool
+        var start: Instant
+    }
+
+    /// Runs on a worker: syncs until nothing is left to do, or queues again after some rounds.
+    func syncRounds() {
+        for _ in 0..<Limits.syncRounds {
+            guard syncing.withLock({ _ in syncOnce() }) else { return }
+        }
+        workers.run { self.syncRounds() }
+    }
+
+    /// One round, on a worker that holds `syncing`. False when nothing was left to sync.
+    ///
+    /// The order makes the high watermark honest: data of sealed segments, data of the active one,
+    /// the directory entries, the checkpoint that moves the recovery point; only then those who wait.
+    func syncOnce() -> Bool {
+        revokeVouch()
+        guard let plan = planSync() else { return false }
+        do throws(DiskError) {
+            for file in plan.files { try file.sync() }
+            if plan.hasRolled {
+                try disk.syncDirectory(directory)
+                try moveRecoveryPoint(to: plan.mark.segment)
+            }
+        } catch {
+            // Never retried: after a failed sync the kernel may call the pages clean.
+            settle(failing: "\(error)")
+            return false
+        }
+        settle(plan.mark, since: plan.start)
+        if plan.hasRolled { writeSealedIndexes() }
+        return true
+    }
+
+    /// Where there was no space for it when the partition was opened.
+    private func revokeVouch() {
+        guard state.withLock({ $0.mustRevokeVouch }) else { return }
+        do throws(DiskError) {
+            try storeCheckpoint()
+            state.withLock { $0.mustRevokeVouch = false }
+        } catch {
+            // Still no space, and nothing may be written; the next append asks again.
+        }
+    }
+
+    private func planSync() -> SyncPlan? {
+        let now = time.now()
+        let (plan, mustTell): (SyncPlan?, Bool) = state.withLock { state in
+            guard case .open = state.status else {
+                state.isSyncScheduled = false
+                return (nil, true)
+            }
+            guard state.end > state.durable.offset || state.isDirectoryDirty else {
+                state.isSyncScheduled = false
+                return (nil, false)
+            }
+            let first = state.segmentIndex(holding: state.durable.segment)
+            let active = state.segments.count - 1
+            if state.end > state.durable.offset { state.segments[active].lastAppend = now }
+            let hasRolled = state.isDirectoryDirty
+            state.isDirectoryDirty = false
+            let mark = LogMark(
+                offset: state.end, segment: state.segments[active].base,
+                position: state.segments[active].byteCount)
+            let files = state.segments[first...].compactMap(\.file)
+            return (SyncPlan(mark: mark, files: files, hasRolled: hasRolled, start: now), false)
+        }
+        if mustTell { tellAll() }
+        return plan
+    }
+
+    /// Without space for a checkpoint the old one stays: recovery then scans more than it must.
+    private func moveRecoveryPoint(to base: Int64) throws(DiskError) {
+        do throws(DiskError) {
+            try storeCheckpoint(recoveryPoint: base)
+        } catch {
+            guard error.isStorageFull else { throw error }
+        }
+    }
+
+    /// Advances the high watermark and resumes those who waited for it.
+    private func settle(_ mark: LogMark, since start: Instant) {
+        let took = time.now() - start
+        let (settled, woken): ([Suspension], [Wakeup]) = state.withLock { state in
+            state.statistics.syncCount &+= 1
+            state.statistics.syncNanoseconds &+= UInt64(
+                max(0, took.components.attoseconds / 1_000_000_000)
+                    + max(0, took.components.seconds) * 1_000_000_000)
+            let hasAdvanced = mark.offset > state.durable.offset
+            state.durable = mark
+            guard hasAdvanced else { return ([], []) }
+            state.marks.insert(mark)
+            let settled = state.waiters.settle(upTo: mark.offset)
+            return (settled, state.watchers.advance(to: mark.offset))
+        }
+        for suspension in settled { suspension.resume(true) }
+        for wakeup in woken { wakeup.wake() }
+    }
+
+    private func settle(failing words: String) {
+        state.withLock { state in
+            if case .open = state.status { state.status = .failed(words) }
+            state.isSyncScheduled = false
+        }
+        tellAll()
+    }
+
+    /// Resumes and wakes everyone: the partition takes no more writes, and `status` says why.
+    func tellAll() {
+        let (settled, woken) = state.withLock { state in
+            (state.waiters.settle(upTo: .max), state.watchers.all)
+        }
+        for suspension in settled { suspension.resume(false) }
+        for wakeup in woken { wakeup.wake() }
+    }
+}

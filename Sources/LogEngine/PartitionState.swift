@@ -1,0 +1,114 @@
+import Platform
+
+/// A place in the log: an offset and the byte where its record begins or will begin.
+struct LogMark: Equatable, Sendable {
+    var offset: Int64
+    /// Base offset of the segment.
+    var segment: Int64
+    var position: Int64
+}
+
+/// What the lock of a partition guards.
+struct PartitionState: Sendable {
+    enum Status: Sendable {
+        case open
+        /// Not written to any more; what was durable can be read.
+        case failed(String)
+        case damaged(at: Int64, String)
+        case closed
+    }
+
+    var options: PartitionOptions
+    var status = Status.open
+    /// By base offset; never empty; the last one is appended to.
+    var segments: [Segment]
+    var logStart: Int64
+    /// The next record's offset.
+    var end: Int64
+    /// The high watermark: everything before it survives a power cut.
+    var durable: LogMark
+    /// Segments before this base offset were synced whole, and a checkpoint says so or soon will.
+    var recoveryPoint: Int64
+    var gapsAllowedBefore: Int64
+    /// A segment was created whose directory entry is not durable yet.
+    var isDirectoryDirty = false
+    /// A sync is queued or running.
+    var isSyncScheduled = false
+    /// `close` has begun: nothing more is appended.
+    var isClosing = false
+    /// The last checkpoint vouches for what an append would change; it must go first.
+    var mustRevokeVouch = false
+    var waiters = SyncWaiters()
+    var watchers = Watchers()
+    var marks = RecentMarks()
+    /// Base offsets of sealed segments that are kept open, the latest last.
+    var openSealed: [Int64] = []
+    /// When ages were last written down.
+    var agesSavedAt: Instant
+    var statistics = Partition.Statistics()
+
+    /// The index in `segments` of the one that holds `offset`: the last that begins at or before it.
+    func segmentIndex(holding offset: Int64) -> Int {
+        var low = 0
+        var high = segments.count
+        while low < high {
+            let middle = (low + high) / 2
+            if segments[middle].base <= offset { low = middle + 1 } else { high = middle }
+        }
+        return max(0, low - 1)
+    }
+
+    /// The index of the segment with this base offset; nil if it is gone.
+    func segmentIndex(base: Int64) -> Int? {
+        let index = segmentIndex(holding: base)
+        return segments[index].base == base ? index : nil
+    }
+
+    /// Where durable bytes end in the segment at `index`.
+    func readableEnd(_ index: Int) -> Int64 {
+        let segment = segments[index]
+        if segment.base < durable.segment { return segment.byteCount }
+        return segment.base == durable.segment ? durable.position : 0
+    }
+
+    /// Throws unless records may be appended.
+    func checkWritable() throws(LogError) {
+        if isClosing { throw .closed }
+        switch status {
+        case .open: return
+        case .failed(let words): throw .failed(words)
+        case .damaged(let offset, let words): throw .damaged(at: Offset(offset), words)
+        case .closed: throw .closed
+        }
+    }
+
+    func checkpoint(isClean: Bool, now: Instant) -> Checkpoint {
+        let listed = isClean ? segments[...] : segments.prefix { $0.base < recoveryPoint }
+        return Checkpoint(
+            isClean: isClean, logStart: logStart, nextOffset: durable.offset,
+            recoveryPoint: recoveryPoint, gapsAllowedBefore: gapsAllowedBefore,
+            segments: listed.map {
+                Checkpoint.SealedSegment(
+                    base: $0.base, byteCount: $0.byteCount, maxTimestamp: $0.maxTimestamp,
+                    idleMilliseconds: $0.idleMilliseconds(now))
+            })
+    }
+}
+
+/// Where some offsets are found, without an index: ends of recent reads, where the next read of the
+/// same reader begins, and recent high watermarks, where all who follow the log begin.
+struct RecentMarks: Sendable {
+    private var marks = [LogMark](
+        repeating: LogMark(offset: -1, segment: -1, position: -1), count: 64)
+
+    mutating func insert(_ mark: LogMark) { marks[Self.place(mark.offset)] = mark }
+
+    func mark(of offset: Int64) -> LogMark? {
+        let mark = marks[Self.place(offset)]
+        return mark.offset == offset ? mark : nil
+    }
+
+    private static func place(_ offset: Int64) -> Int {
+        Int(UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 >> 58)
+    }
+}
