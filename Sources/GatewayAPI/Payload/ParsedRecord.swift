@@ -7,6 +7,17 @@ enum FieldBytes {
     case given(Range<Int>)
     /// A range of what the parser decoded.
     case decoded(Range<Int>)
+
+    var isDecoded: Bool {
+        if case .decoded = self { true } else { false }
+    }
+
+    var range: Range<Int>? {
+        switch self {
+        case .none: nil
+        case .given(let range), .decoded(let range): range
+        }
+    }
 }
 
 /// A record of a request on its way into a batch.
@@ -27,11 +38,12 @@ extension RecordBatchBuilder {
         _ record: ParsedRecord, given: [UInt8], decoded: [UInt8], now: Int64
     ) {
         let timestamp = record.timestamp ?? now
-        let key = record.key.range(given: given.count)
-        let value = record.value.range(given: given.count)
         let keySource = record.key.isDecoded ? decoded.span : given.span
+        let key: Span<UInt8>? =
+            if let range = record.key.range { keySource.extracting(range) } else { nil }
         let valueSource = record.value.isDecoded ? decoded.span : given.span
-        let keySpan = key.map { keySource.extracting($0) }
-        append(timestamp: timestamp, key: keySpan, value: valueSource, headers: record.headers)
+        let value: Span<UInt8>? =
+            if let range = record.value.range { valueSource.extracting(range) } else { nil }
+        append(timestamp: timestamp, key: key, value: value, headers: record.headers)
     }
 }

@@ -196,7 +196,8 @@ struct RecordParser {
         case .string:
             let string = try reader.string("headers")
             if string.hasEscapes {
-                headers.append(name: name.span, value: try reader.unescaped(string, "headers").span)
+                let value = try reader.unescaped(string, "headers")
+                headers.append(name: name.span, value: value.span)
             } else {
                 headers.append(name: name.span, value: reader.bytes.span.extracting(string.range))
             }
