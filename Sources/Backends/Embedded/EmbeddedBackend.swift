@@ -44,7 +44,7 @@ package final class EmbeddedBackend: Backend {
         var quarantined: [Quarantined] = []
         /// What partitions of deleted topics have counted: counters never go down.
         var retired = BackendStatistics()
-        var lock: DirectoryLock?
+        var lock: FileLock?
         var ticker: Ticker?
     }
 

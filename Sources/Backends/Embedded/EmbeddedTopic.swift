@@ -243,6 +243,6 @@ extension BackendError {
     }
 
     init(_ error: DiskError) {
-        self = error.isStorageFull ? .storageFull : .storage(error.explanation)
+        self = error.isStorageFull ? .storageFull : .storage(error.description)
     }
 }
