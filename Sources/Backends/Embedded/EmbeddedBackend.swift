@@ -1,0 +1,214 @@
+package import Logging
+package import Platform
+
+import LogEngine
+import Synchronization
+
+/// The seam on a local directory (DESIGN.md §4): finds topics by name, and carries their metadata
+/// over a restart. What moves records is in `EmbeddedTopic` and `LogEngine.Partition`.
+///
+///     let backend = EmbeddedBackend("/data", …)   // serves: every call throws .notReady
+///     try await backend.start { print($0) }       // locks, recovers
+///     await backend.runMaintenance()              // retention and cleaning, until close
+///     try await backend.close()
+package final class EmbeddedBackend: Backend {
+    package struct Options: Sendable {
+        /// How often retention looks at the topics.
+        package var maintenanceInterval: Duration = .seconds(30)
+        /// False on a simulated disk only, where no other process is.
+        package var locksDirectory = true
+
+        package init() {}
+    }
+
+    /// How far recovery has come.
+    package struct Progress: Equatable, Sendable {
+        package var partitionsOpened = 0
+        package var partitionCount = 0
+        /// Bytes of logs scanned because no clean stop vouched for them.
+        package var bytesScanned: Int64 = 0
+    }
+
+    /// A directory under topics/ that is left untouched because its metadata cannot be trusted.
+    package struct Quarantined: Equatable, Sendable {
+        package var directory: String
+        package var reason: String
+    }
+
+    enum Phase { case starting, ready, closing }
+
+    struct State {
+        var phase = Phase.starting
+        var topics: [String: EmbeddedTopic] = [:]
+        var internalTopics: [String: EmbeddedTopic] = [:]
+        var quarantined: [Quarantined] = []
+        /// What partitions of deleted topics have counted: counters never go down.
+        var retired = BackendStatistics()
+        var lock: FileLock?
+        var ticker: Ticker?
+    }
+
+    let directory: DataDirectory
+    let time: any TimeSource
+    let workers: WorkerPool
+    let random: @Sendable () -> UInt64
+    let options: Options
+    let log: Logger
+    let state = Mutex(State())
+    /// Creating, altering and deleting: one at a time.
+    let changes = Turnstile()
+    let embeddedStateLog: EmbeddedStateLog
+    private let maintenance = Wakeup()
+
+    /// Does nothing yet. `random` gives the bits of topic IDs.
+    package init(
+        _ path: String, disk: any Disk, time: any TimeSource, workers: WorkerPool, log: Logger,
+        random: @escaping @Sendable () -> UInt64, options: Options = Options()
+    ) {
+        directory = DataDirectory(path: path, disk: disk)
+        self.time = time
+        self.workers = workers
+        self.log = log
+        self.random = random
+        self.options = options
+        embeddedStateLog = EmbeddedStateLog(time: time, garbage: maintenance)
+    }
+
+    // MARK: - Hot path: one lock and one look into a dictionary
+
+    package func topic(_ name: String) throws(BackendError) -> any Topic {
+        try embeddedTopic(name)
+    }
+
+    func embeddedTopic(_ name: String) throws(BackendError) -> EmbeddedTopic {
+        try state.withLock { (state) throws(BackendError) in
+            try state.phase.check()
+            guard let topic = state.topics[name] else { throw .unknownTopic(name) }
+            return topic
+        }
+    }
+
+    package var isReady: Bool { state.withLock { $0.phase == .ready } }
+    package var stateLog: any StateLog { embeddedStateLog }
+    package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
+
+    package func topics() async throws(BackendError) -> [TopicDescription] {
+        let topics = try state.withLock { (state) throws(BackendError) in
+            try state.phase.check()
+            return state.topics.values.sorted { $0.name < $1.name }
+        }
+        var descriptions: [TopicDescription] = []
+        for topic in topics {
+            do { descriptions.append(try await topic.describe()) } catch {
+                // Deleted since we looked.
+                guard case .unknownTopic = error else { throw error }
+            }
+        }
+        return descriptions
+    }
+
+    package func statistics() -> BackendStatistics {
+        var (statistics, topics, internalTopics) = state.withLock { state in
+            (state.retired, Array(state.topics.values), Array(state.internalTopics.values))
+        }
+        statistics.topicCount = topics.count
+        for topic in topics {
+            let slots = topic.slots
+            statistics.partitionCount += slots.count
+            statistics.add(slots)
+        }
+        for topic in internalTopics { statistics.add(topic.slots) }
+        return statistics
+    }
+
+    // MARK: - Maintenance
+
+    /// Applies retention every `maintenanceInterval`, and cleans the state log when it asks for it.
+    /// Returns when the backend closes; the wiring runs it beside the server.
+    package func runMaintenance() async {
+        let ticker = Ticker(name: "maintenance", every: options.maintenanceInterval) {
+            [maintenance] in maintenance.wake()
+        }
+        let isClosing = state.withLock {
+            $0.ticker = ticker
+            return $0.phase == .closing
+        }
+        if isClosing { ticker.stop() }
+        while state.withLock({ $0.phase != .closing }) {
+            if isReady { await maintain() }
+            await maintenance.wait()
+        }
+    }
+
+    /// One round: retention of all topics, cleaning of the state log. Trouble is logged, and the next
+    /// round tries again.
+    package func maintain() async {
+        let topics = state.withLock { Array($0.topics.values) }
+        for topic in topics {
+            do { try await topic.enforceRetention() } catch {
+                log.error("retention failed", metadata: ["topic": "\(topic.name)", "error": "\(error)"])
+            }
+        }
+        do { try await embeddedStateLog.clean() } catch {
+            log.error("cleaning of the state log failed", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: - Close
+
+    /// Stops taking calls, wakes all who wait, and vouches for every partition's files. Throws what
+    /// went wrong first, having closed all it could.
+    package func close() async throws(BackendError) {
+        let isFirst = state.withLock { state in
+            defer { state.phase = .closing }
+            return state.phase != .closing
+        }
+        guard isFirst else { return }
+        maintenance.wake()
+        await changes.enter()
+        defer { changes.leave() }
+        let (topics, ticker) = state.withLock {
+            (Array($0.topics.values) + Array($0.internalTopics.values), $0.ticker)
+        }
+        ticker?.stop()
+        let slots = topics.flatMap(\.slots)
+        let failures = Mutex<[BackendError]>([])
+        await workers.forEach(slots.count) { index in
+            guard case .open(let partition) = slots[index] else { return }
+            partition.wakeAll()
+            do throws(LogError) { try partition.close() } catch {
+                failures.withLock { $0.append(BackendError(error)) }
+            }
+        }
+        state.withLock { $0.lock = nil }
+        if let failure = failures.withLock({ $0.first }) { throw failure }
+    }
+}
+
+extension EmbeddedBackend.Phase {
+    func check() throws(BackendError) {
+        switch self {
+        case .starting: throw .notReady("recovering")
+        case .ready: return
+        case .closing: throw .notReady("closing")
+        }
+    }
+}
+
+extension BackendStatistics {
+    mutating func add(_ slots: [EmbeddedTopic.Slot]) {
+        for slot in slots {
+            guard case .open(let partition) = slot else {
+                failedPartitionCount += 1
+                continue
+            }
+            if partition.failure != nil { failedPartitionCount += 1 }
+            let counted = partition.statistics
+            appendedRecords &+= counted.appendedRecords
+            appendedBytes &+= counted.appendedBytes
+            readBytes &+= counted.readBytes
+            syncCount &+= counted.syncCount
+            syncNanoseconds &+= counted.syncNanoseconds
+        }
+    }
+}

@@ -1,0 +1,39 @@
+/// Every limit of the embedded backend and the group coordinator.
+package enum Limits {
+    // MARK: Topics
+
+    package static let topicNameBytes = 249
+    package static let topics = 10_000
+    package static let partitionsPerTopic = 1_000
+    /// Each holds at least one descriptor and a recovery at start.
+    package static let partitions = 20_000
+
+    /// A smaller segment is mostly file system overhead; positions in an index are 32 bits.
+    package static let segmentBytes: ClosedRange<Int64> = (64 << 10)...(1 << 30)
+    package static let maxRecordBytes = 1...(16 << 20)
+    /// At most about a hundred years, so that nanoseconds fit 64 bits.
+    package static let retentionMs: ClosedRange<Int64> = 1...3_153_600_000_000
+    package static let retentionBytes: ClosedRange<Int64> = 1...(.max)
+
+    /// A topic.json or node.json beyond this is not one of ours.
+    static let metadataFileBytes: Int64 = 64 << 10
+
+    // MARK: State log and groups
+
+    /// Shards of the group coordinator; a group's name is hashed to one. Never changes for a data
+    /// directory: the hash would find other shards.
+    package static let stateShards = 16
+    /// Small, so that cleaning gives space back soon.
+    static let stateSegmentBytes: Int64 = 4 << 20
+    /// The largest record is a committed offset's key and value, some 5 KiB.
+    static let stateRecordBytes = 64 << 10
+    /// A shard is cleaned when it has this many records more than twice its live ones.
+    package static let stateGarbageRecords = 10_000
+    /// Bytes of log replayed at a time.
+    static let stateReadBytes = 1 << 20
+    /// Records appended under one lock while cleaning.
+    static let stateCleaningBatch = 500
+
+    package static let groupsPerShard = 10_000
+    package static let offsetsPerCommit = 5_000
+}
