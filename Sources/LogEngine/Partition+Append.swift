@@ -17,7 +17,7 @@ extension Partition {
             throw .recordTooLarge(limit: Limits.batchBytes)
         }
         var bytes = batch.finish()
-        let (base, mustSchedule) = try state.withLock { state throws(LogError) in
+        let (base, sync) = try state.withLock { state throws(LogError) in
             try state.checkWritable()
             guard largestRecord <= state.options.maxRecordBytes else {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
@@ -30,11 +30,9 @@ extension Partition {
             Self.count(
                 &state, byteCount: bytes.count, recordCount: recordCount,
                 maxTimestamp: maxTimestamp)
-            let mustSchedule = !state.isSyncScheduled
-            state.isSyncScheduled = true
-            return (base, mustSchedule)
+            return (base, state.scheduleSync())
         }
-        if mustSchedule { workers.run { self.syncRounds() } }
+        start(sync)
         return Offset(base)
     }
 
