@@ -6,9 +6,11 @@ extension Partition {
     /// Writes the batch and schedules its sync; returns the first record's offset.
     /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`, `.closed`.
     ///
-    /// One write, no allocation but the rare index entry or segment. The checksum is made before the
+    /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry or segment. The checksum is made before the
     /// lock is taken: it does not cover the offset.
-    package func append(_ batch: consuming RecordBatchBuilder) throws(LogError) -> Offset {
+    package func append(
+        _ batch: consuming RecordBatchBuilder, isAwaited: Bool = true
+    ) throws(LogError) -> Offset {
         let recordCount = batch.recordCount
         let largestRecord = batch.largestRecordByteCount
         let maxTimestamp = batch.largestTimestamp
@@ -30,7 +32,7 @@ extension Partition {
             Self.count(
                 &state, byteCount: bytes.count, recordCount: recordCount,
                 maxTimestamp: maxTimestamp)
-            return (base, state.scheduleSync())
+            return (base, state.scheduleSync(isAwaited: isAwaited))
         }
         start(sync)
         return Offset(base)

@@ -92,7 +92,8 @@ struct PartitionState: Sendable {
     /// Something was written. Nothing is deferred that somebody waits for, so a reader that follows
     /// the log and a producer that wants `acks=all` see no delay; one that does neither costs fewer
     /// syncs.
-    mutating func scheduleSync() -> SyncStart {
+    mutating func scheduleSync(isAwaited willBeAwaited: Bool) -> SyncStart {
+        let isAwaited = willBeAwaited || isAwaited
         if isSyncScheduled { return isAwaited ? hastenSync() : .none }
         isSyncScheduled = true
         isSyncDeferred = !isAwaited
