@@ -109,6 +109,6 @@ struct RecentMarks: Sendable {
     }
 
     private static func place(_ offset: Int64) -> Int {
-        Int(UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 >> 58)
+        Int((UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 }

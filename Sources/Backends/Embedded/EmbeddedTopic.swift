@@ -1,4 +1,4 @@
-import LogEngine
+package import LogEngine
 import Platform
 import Synchronization
 
@@ -215,7 +215,7 @@ extension PartitionOptions {
 }
 
 extension BackendError {
-    init(_ error: LogError) {
+    package init(_ error: LogError) {
         switch error {
         case .offsetTrimmed(let earliest): self = .offsetTrimmed(earliest: earliest)
         case .offsetOutOfRange(let latest): self = .offsetOutOfRange(latest: latest)
