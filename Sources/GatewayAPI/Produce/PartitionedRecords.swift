@@ -15,8 +15,10 @@ package struct PartitionedRecords {
     /// What decides over the records of one request.
     package struct Rules {
         package var partitionCount: Int
-        /// The partition of the query; records may name no other.
+        /// Of records that name none themselves: the query's.
         package var partition: Int?
+        /// Of records that have none themselves: the query's.
+        package var key: [UInt8]?
         /// Where records without key go.
         package var keylessPartition: Int
         /// Milliseconds since 1970, for records without timestamp.
@@ -24,11 +26,12 @@ package struct PartitionedRecords {
         package var maxRecordBytes: Int
 
         package init(
-            partitionCount: Int, partition: Int?, keylessPartition: Int, now: Int64,
-            maxRecordBytes: Int
+            partitionCount: Int, partition: Int? = nil, key: [UInt8]? = nil,
+            keylessPartition: Int = 0, now: Int64, maxRecordBytes: Int
         ) {
             self.partitionCount = partitionCount
             self.partition = partition
+            self.key = key
             self.keylessPartition = keylessPartition
             self.now = now
             self.maxRecordBytes = maxRecordBytes
@@ -68,6 +71,17 @@ package struct PartitionedRecords {
     package mutating func add(
         _ record: ParsedRecord, given: [UInt8], decoded: [UInt8] = [], at position: Int = 0
     ) throws(PayloadFault) {
+        if case .none = record.key, let key = rules.key {
+            var record = record
+            record.key = .decoded(decoded.count..<(decoded.count + key.count))
+            return try place(record, given, decoded + key, position)
+        }
+        try place(record, given, decoded, position)
+    }
+
+    private mutating func place(
+        _ record: ParsedRecord, _ given: [UInt8], _ decoded: [UInt8], _ position: Int
+    ) throws(PayloadFault) {
         let partition = try partition(of: record, given, decoded, position)
         if recordCount == 0 { firstPartition = partition }
         let isAdded: Bool
@@ -99,11 +113,6 @@ package struct PartitionedRecords {
                     .unknownPartition,
                     "there is no partition \(partition): the topic has \(rules.partitionCount), "
                         + "counted from 0.", at: position, field: "partition")
-            }
-            guard rules.partition == nil || rules.partition == partition else {
-                throw PayloadFault(
-                    .invalidField, "the record names another partition than the query.",
-                    at: position, field: "partition")
             }
             return partition
         }

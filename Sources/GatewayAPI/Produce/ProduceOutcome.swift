@@ -31,6 +31,13 @@ package struct ProduceOutcome: Sendable {
         self.recordCount = recordCount
     }
 
+    /// Of a request whose one batch was not appended.
+    init(failed error: BackendError, partition: Int, recordCount: Int) {
+        let batch = Batch(
+            partition: partition, recordCount: recordCount, offset: nil, error: error)
+        self.init(batches: [batch], places: [], recordCount: recordCount)
+    }
+
     private func place(_ record: Int) -> PartitionedRecords.Place {
         places.isEmpty ? PartitionedRecords.Place(batch: 0, index: record) : places[record]
     }
@@ -46,7 +53,7 @@ package struct ProduceOutcome: Sendable {
 
     // MARK: - As JSON
 
-    /// `{"offsets":[{"partition":2,"offset":17},…]}`. With acks none an offset is not known and left out.
+    /// `{"offsets":[{"partition":2,"offset":17},…]}`.
     package func offsets() -> [UInt8] {
         var writer = JSONWriter()
         writer.bytes.reserveCapacity(16 + 36 * recordCount)
@@ -59,7 +66,7 @@ package struct ProduceOutcome: Sendable {
         return writer.bytes
     }
 
-    /// `{"partition":2,"offset":17}`, or `{"partition":2,"status":507,"code":"storage-full"}`.
+    /// `{"partition":2,"offset":17}`, or `{"partition":2,"code":"storage-full"}`.
     func writeFate(_ record: Int, to writer: inout JSONWriter) {
         let place = place(record)
         let batch = batches[place.batch]
@@ -70,11 +77,8 @@ package struct ProduceOutcome: Sendable {
             writer.name("offset")
             writer.integer(offset.value &+ Int64(place.index))
         } else if let error = batch.error {
-            let code = Problem(error).code
-            writer.name("status")
-            writer.integer(Int64(code.status))
             writer.name("code")
-            writer.string(code.rawValue)
+            writer.string(Problem(error).code.rawValue)
         }
         writer.endObject()
     }
@@ -123,6 +127,9 @@ package struct PendingBatches: Sendable {
             batches.append(outcome)
         }
     }
+
+    /// Whether an append failed at once.
+    package var hasFailed: Bool { batches.contains { $0.error != nil } }
 
     /// Returns when every batch is acknowledged or has failed; with acks none at once.
     package mutating func outcome(_ topic: any Topic) async -> ProduceOutcome {
