@@ -165,7 +165,8 @@ extension Connection {
             }
         }
         if outputStart == output.count {
-            if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 16 << 10) }
+            // A larger buffer is not kept over the wait for the next request: 20,000 may be idle.
+            if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 4096) }
             outputStart = 0
             setStallDeadline(false)
         } else if outputStart > output.count / 2, outputStart > 64 << 10 {

@@ -278,6 +278,9 @@ final class Connection: @unchecked Sendable {
 
     func arm(_ wakeup: Wakeup, until deadline: Instant?) {
         armed = wakeup
+        // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
+        if output.isEmpty { output = [] }
+        if input.isEmpty { input = [] }
         // What happened before is not told a second time.
         if clientIsGone || server.isDraining { wakeup.wake() }
         if let deadline {
