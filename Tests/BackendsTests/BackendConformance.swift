@@ -36,7 +36,8 @@ enum BackendConformance {
 
     // MARK: - Records
 
-    static func batch(_ values: [String], timestamp: Int64 = 1_700_000_000_000) -> RecordBatchBuilder
+    static func batch(_ values: [String], timestamp: Int64 = 1_700_000_000_000)
+        -> RecordBatchBuilder
     {
         var batch = RecordBatchBuilder()
         for (index, value) in values.enumerated() {
@@ -106,8 +107,10 @@ enum BackendConformance {
         #expect(try await values(of: topic) == ["a", "b", "c"])
         #expect(try await values(of: topic, from: 1) == ["b", "c"])
         let bounds = try topic.bounds(0)
-        #expect(bounds == PartitionBounds(
-            logStart: Offset(0), highWatermark: Offset(3), logEnd: Offset(3)))
+        #expect(
+            bounds
+                == PartitionBounds(
+                    logStart: Offset(0), highWatermark: Offset(3), logEnd: Offset(3)))
     }
 
     static func partitionsAreApart(_ backend: any Backend) async throws {
@@ -247,7 +250,9 @@ enum BackendConformance {
 
     /// Pitfall 21.
     static func alterOne(_ backend: any Backend) async throws {
-        let topic = try await create(backend, "alter", partitions: 2) { $0.retentionBytes = 1 << 20 }
+        let topic = try await create(backend, "alter", partitions: 2) {
+            $0.retentionBytes = 1 << 20
+        }
         var expected = topic.configuration
         var change = TopicChange()
         change.retentionMs = .some(nil)

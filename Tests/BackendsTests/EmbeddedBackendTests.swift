@@ -145,7 +145,10 @@ struct EmbeddedBackendTests {
             }
             let before = try harness.snapshot(directory)
             try await harness.run { backend in
-                #expect(backend.quarantined.map { harness.path + "/topics/" + $0.directory } == [directory])
+                #expect(
+                    backend.quarantined.map { harness.path + "/topics/" + $0.directory } == [
+                        directory
+                    ])
                 #expect(throws: BackendError.unknownTopic("precious")) {
                     try backend.topic("precious")
                 }
@@ -316,6 +319,30 @@ struct EmbeddedBackendTests {
             #expect(last.value?.partitionCount == 21)
             #expect(last.value?.partitionsOpened == 21)
             try await backend.close()
+        }
+    }
+
+    /// Fault 25: SIGTERM during recovery.
+    @Test
+    func `a close during start leaves the directory to the next program only when start is done`()
+        async throws
+    {
+        try await EmbeddedHarness.withDirectory { harness in
+            try await harness.run { backend in
+                try await Seam.append(["a"], to: try await Seam.create(backend, "t", partitions: 9))
+            }
+            let backend = harness.backend()
+            async let closing: Void = {
+                while backend.statistics().topicCount == 0, !backend.isReady { await Task.yield() }
+                try await backend.close()
+            }()
+            try await backend.start()
+            try await closing
+            #expect(!backend.isReady)
+            try await harness.run { backend in
+                let values = try await Seam.values(of: backend.topic("t"))
+                #expect(values == ["a"])
+            }
         }
     }
 

@@ -157,7 +157,8 @@ struct GroupCoordinatorTests {
     @Test
     func `records of a later program are passed over`() async throws {
         let log = MemoryStateLog()
-        _ = try log.append([StateRecord(key: [9, 9], value: [1]), StateRecord(key: [], value: nil)], to: 0)
+        _ = try log.append(
+            [StateRecord(key: [9, 9], value: [1]), StateRecord(key: [], value: nil)], to: 0)
         let (groups, _, _) = await loaded(log)
         #expect(try await groups.groups() == [])
     }

@@ -50,7 +50,8 @@ struct LagTests {
 
     /// Pitfall 51: a client chose the timestamp.
     @Test(arguments: [Int64.min, .max, -1, 0])
-    func `no timestamp makes an age that is negative or none at all`(timestamp: Int64) async throws {
+    func `no timestamp makes an age that is negative or none at all`(timestamp: Int64) async throws
+    {
         try await withTopic { topic, time in
             try await Seam.append(["x"], to: topic, timestamp: timestamp)
             let lag = try await Lag.measure(topic, 0, committed: Offset(3), time: time)

@@ -20,7 +20,9 @@ struct StateLogTests {
     /// Ten keys, many times; two of them ended.
     private func fill(_ log: any StateLog, rounds: Int = 20) async throws {
         for round in 0..<rounds {
-            let records = (0..<10).map { StateRecord(key: [$0], value: [UInt8(truncatingIfNeeded: round)]) }
+            let records = (0..<10).map {
+                StateRecord(key: [$0], value: [UInt8(truncatingIfNeeded: round)])
+            }
             _ = try log.append(records, to: 0)
         }
         let ended = [3, 4].map { StateRecord(key: [$0], value: nil) }

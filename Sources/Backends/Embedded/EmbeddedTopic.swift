@@ -79,7 +79,9 @@ final class EmbeddedTopic: Topic {
     }
 
     func unwatch(_ partition: Int, _ id: WatchID) {
-        let slot = state.withLock { $0.slots.indices.contains(partition) ? $0.slots[partition] : nil }
+        let slot = state.withLock {
+            $0.slots.indices.contains(partition) ? $0.slots[partition] : nil
+        }
         if case .open(let log) = slot { log.unwatch(id.value) }
     }
 
