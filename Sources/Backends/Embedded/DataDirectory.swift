@@ -53,7 +53,7 @@ struct DataDirectory: Sendable {
         } catch let error as StartError {
             throw error
         } catch let error as DiskError {
-            throw .storage(error.explanation)
+            throw .storage(error.description)
         } catch {
             throw .damaged("\(nodePath): \(error)")
         }
@@ -98,7 +98,7 @@ struct DataDirectory: Sendable {
             }
             return .quarantined("topic.json is missing")
         } catch {
-            return .quarantined(error.explanation)
+            return .quarantined(error.description)
         }
     }
 

@@ -10,6 +10,9 @@ extension EmbeddedBackend {
     package func start(
         _ progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws(StartError) {
+        // A close that comes meanwhile waits, so that the lock outlives the work on the files.
+        await changes.enter()
+        defer { changes.leave() }
         try await lockDirectory()
         let found = try await inspectTopics()
         var metadata: [(TopicMetadata, missing: Set<Int>)] = []
@@ -36,23 +39,24 @@ extension EmbeddedBackend {
         }
         let topics = await recover(metadata, progress)
         register(topics, quarantined)
+        guard !isClosing else { return }
         try await openStateLog(isComplete: quarantined.isEmpty)
         state.withLock { if $0.phase == .starting { $0.phase = .ready } }
     }
 
     private func lockDirectory() async throws(StartError) {
         let (directory, locks) = (directory, options.locksDirectory)
-        let result = await workers.value { () -> Result<DirectoryLock?, StartError> in
+        let result = await workers.value { () -> Result<FileLock?, StartError> in
             Result { () throws(StartError) in
                 do throws(DiskError) {
                     try directory.create()
-                } catch { throw .storage(error.explanation) }
-                let lock: DirectoryLock?
+                } catch { throw .storage(error.description) }
+                let lock: FileLock?
                 do throws(DiskError) {
-                    lock = locks ? try DirectoryLock(directory.lockPath) : nil
+                    lock = locks ? try FileLock(directory.lockPath) : nil
                 } catch {
-                    throw error.isLockedElsewhere
-                        ? .locked(directory.lockPath) : .storage(error.explanation)
+                    throw error.isLocked
+                        ? .locked(directory.lockPath) : .storage(error.description)
                 }
                 try directory.openNode()
                 return lock
@@ -67,7 +71,7 @@ extension EmbeddedBackend {
         let entries: [String]
         do {
             entries = try await workers.attempt { () throws(DiskError) in try directory.list() }
-        } catch { throw .storage(error.explanation) }
+        } catch { throw .storage(error.description) }
         let found = Mutex<[DataDirectory.Found?]>(Array(repeating: nil, count: entries.count))
         await workers.forEach(entries.count) { index in
             let one = directory.inspect(entries[index])
@@ -86,7 +90,7 @@ extension EmbeddedBackend {
         } catch {
             log.warning(
                 "a deleted topic's files are not all removed",
-                metadata: ["directory": "\(entry)", "error": "\(error.explanation)"])
+                metadata: ["directory": "\(entry)", "error": "\(error)"])
         }
     }
 
@@ -176,7 +180,7 @@ extension EmbeddedBackend {
         let slots = Mutex<[EmbeddedTopic.Slot?]>(Array(repeating: nil, count: work.count))
         let gauge = ProgressGauge(work.count, progress)
         await workers.forEach(work.count) { [self] index in
-            let slot = open(work[index]) { gauge.scanned($0, by: index) }
+            let slot = open(work[index], gauge.scanned)
             slots.withLock { $0[index] = slot }
             gauge.opened()
         }
@@ -188,7 +192,9 @@ extension EmbeddedBackend {
     ) -> EmbeddedTopic.Slot {
         let path = directory.partitionPath(work.topicID, work.partition)
         let failure: BackendError
-        if work.isMissing {
+        if isClosing {
+            return .failed(.notReady("closing"))
+        } else if work.isMissing {
             failure = .storage("the directory \(path) is missing")
         } else {
             do throws(LogError) {
@@ -205,35 +211,30 @@ extension EmbeddedBackend {
     }
 }
 
-/// Sums what the workers report. Each reports the bytes of its own partition so far.
+/// Sums what the workers report.
 private final class ProgressGauge: Sendable {
-    private struct State {
-        var progress: EmbeddedBackend.Progress
-        var scanned: [Int64]
-    }
-    private let state: Mutex<State>
+    private let progress: Mutex<EmbeddedBackend.Progress>
     private let report: @Sendable (EmbeddedBackend.Progress) -> Void
 
     init(_ count: Int, _ report: @escaping @Sendable (EmbeddedBackend.Progress) -> Void) {
-        let progress = EmbeddedBackend.Progress(partitionCount: count)
-        state = Mutex(State(progress: progress, scanned: Array(repeating: 0, count: count)))
+        progress = Mutex(EmbeddedBackend.Progress(partitionCount: count))
         self.report = report
     }
 
-    func scanned(_ bytes: Int64, by index: Int) {
+    /// Bytes since the last call.
+    func scanned(_ bytes: Int64) {
         report(
-            state.withLock {
-                $0.progress.bytesScanned &+= bytes &- $0.scanned[index]
-                $0.scanned[index] = bytes
-                return $0.progress
+            progress.withLock {
+                $0.bytesScanned &+= bytes
+                return $0
             })
     }
 
     func opened() {
         report(
-            state.withLock {
-                $0.progress.partitionsOpened += 1
-                return $0.progress
+            progress.withLock {
+                $0.partitionsOpened += 1
+                return $0
             })
     }
 }

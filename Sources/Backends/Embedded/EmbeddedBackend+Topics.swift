@@ -136,7 +136,7 @@ extension EmbeddedBackend {
         } catch {
             log.warning(
                 "a topic that could not be created may be there after a restart",
-                metadata: ["topicId": "\(topicID)", "error": "\(error.explanation)"])
+                metadata: ["topicId": "\(topicID)", "error": "\(error)"])
             return
         }
         await removeRemains(topicID)
