@@ -141,8 +141,8 @@ def test_heartbeats_come_within_fifteen_seconds(server, topic):
     path = f"/v1/topics/{topic}/records"
     started = time.monotonic()
     with server.stream(path, "text/event-stream", timeout=20) as stream:
-        arrived = [time.monotonic() - started for event, _ in zip(events(stream, path), range(2))]
-    assert arrived[0] < 2 and arrived[1] < 17
+        arrived = [time.monotonic() - started for _, event in zip(range(2), events(stream, path))]
+    assert arrived[0] < 2 and 10 < arrived[1] < 17
 
 
 def test_a_stream_whose_records_are_trimmed_ends_with_a_problem_or_goes_on(server):
@@ -235,10 +235,11 @@ def test_a_slow_reader_is_held_back_and_not_buffered_without_end(data):
             server.post("/v1/topics/t/records", data=line * 10_000, headers=lines_header)
         before = memory(server)
         with server.stream("/v1/topics/t/records", "application/x-ndjson") as stream:
-            next(stream.iter_lines())
+            lines = stream.iter_lines(chunk_size=1 << 16)
+            next(lines)
             time.sleep(2)
             assert memory(server) - before < 32 << 20
-            count = sum(1 for _ in zip(stream.iter_lines(chunk_size=1 << 16), range(99_000)))
+            count = sum(1 for _ in zip(lines, range(99_000)))
         assert count == 99_000
 
 
