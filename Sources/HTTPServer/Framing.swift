@@ -58,11 +58,13 @@ extension RequestHead {
     var keepsAlive: Bool {
         var keepsAlive = !isHTTP10
         for line in values(of: .connection) {
-            for option in bytes[line].split(separator: UInt8(ascii: ",")) {
-                let option = String(decoding: option, as: UTF8.self).lowercased()
-                    .filter { $0 != " " && $0 != "\t" }
-                if option == "close" { return false }
-                if option == "keep-alive" { keepsAlive = true }
+            var start = line.lowerBound
+            while start < line.upperBound {
+                let end = bytes[start..<line.upperBound].firstIndex(of: UInt8(ascii: ",")) ?? line.upperBound
+                let option = trimmed(bytes, start..<end)
+                if matches(option, "close") { return false }
+                if matches(option, "keep-alive") { keepsAlive = true }
+                start = end + 1
             }
         }
         return keepsAlive
