@@ -11,20 +11,26 @@ import Testing
 
     @Test func `a structured event is kept byte for byte`() throws {
         let harness = try ProduceHarness()
-        let event = #"{"specversion":"1.0","id":"1","source":"/s","type":"t","partitionkey":"alic\u0065","data":{"a" : 1.0},"ext1":5,"ext2":true,"time":"2026-01-31T23:59:60.5+01:00"}"#
+        let event =
+            #"{"specversion":"1.0","id":"1","source":"/s","type":"t","#
+            + #""partitionkey":"alic\u0065","data":{"a" : 1.0},"ext1":5,"ext2":true,"#
+            + #""time":"2026-01-31T23:59:60.5+01:00"}"#
         let answer = harness.produce(" \(event)\n", type: one)
         #expect(answer.status == 200)
         #expect(answer.body == #"{"offsets":[{"partition":0,"offset":0}]}"#)
         #expect(
             harness.records()
-                == #"{"partition":0,"offset":0,"timestamp":1700000000000,"key":"alice","value":\#(event),"headers":{"content-type":"application/cloudevents+json; charset=UTF-8"}}"#
+                == #"{"partition":0,"offset":0,"timestamp":1700000000000,"key":"alice","#
+                + #""value":\#(event),"#
+                + #""headers":{"content-type":"application/cloudevents+json; charset=UTF-8"}}"#
         )
     }
 
     @Test func `each event of a batch is a record in structured mode`() throws {
         let harness = try ProduceHarness()
         let answer = harness.produce("[\(Self.event), \(Self.event)]", type: batch)
-        #expect(answer.body == #"{"offsets":[{"partition":0,"offset":0},{"partition":0,"offset":1}]}"#)
+        #expect(
+            answer.body == #"{"offsets":[{"partition":0,"offset":0},{"partition":0,"offset":1}]}"#)
         #expect(harness.records().contains("\"value\":\(Self.event)"))
         #expect(harness.produce("[]", type: batch).body == #"{"offsets":[]}"#)
     }
@@ -80,7 +86,10 @@ import Testing
         #expect(answer.status == 200, "\(answer.body)")
         #expect(
             harness.records()
-                == #"{"partition":0,"offset":0,"timestamp":1700000000000,"key":"k","value":{"a":1},"headers":{"ce_specversion":"1.0","ce_id":"a €","ce_source":"/s","ce_type":"t","ce_partitionkey":"k","ce_myext":"5","content-type":"application/json"}}"#
+                == #"{"partition":0,"offset":0,"timestamp":1700000000000,"key":"k","#
+                + #""value":{"a":1},"headers":{"ce_specversion":"1.0","ce_id":"a €","#
+                + #""ce_source":"/s","ce_type":"t","ce_partitionkey":"k","ce_myext":"5","#
+                + #""content-type":"application/json"}}"#
         )
     }
 
@@ -102,7 +111,8 @@ import Testing
         "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\nce-my-ext: t\r\n",
         "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\nce-data: t\r\n",
         "ce-specversion: 1.0\r\nce-id: 1\r\nce-id: 2\r\nce-source: /s\r\nce-type: t\r\n",
-        "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\nce-datacontenttype: a/b\r\n",
+        "ce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: t\r\n"
+            + "ce-datacontenttype: a/b\r\n",
     ])
     func `bad attributes in headers are refused and not stored`(head: String) throws {
         let harness = try ProduceHarness()
@@ -136,7 +146,10 @@ import Testing
     @Test(arguments: 0..<4)
     func `mutated events are refused or taken and never trap`(seed: UInt64) {
         var random = SeededRandom(seed: seed)
-        let event = #"[{"specversion":"1.0","id":"\u00e91","source":"/s","type":"t","time":"2026-01-01T00:00:00.5+01:00","data_base64":"YWI=","ext":-5,"partitionkey":"é"}]"#
+        let event =
+            #"[{"specversion":"1.0","id":"\u00e91","source":"/s","type":"t","#
+            + #""time":"2026-01-01T00:00:00.5+01:00","data_base64":"YWI=","ext":-5,"#
+            + #""partitionkey":"é"}]"#
         for _ in 0..<3000 {
             var records = PayloadTests.records()
             do {

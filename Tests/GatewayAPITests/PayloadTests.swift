@@ -29,7 +29,9 @@ import Testing
 
     @Test func `members may stand in any order, and names be escaped`() throws {
         let record = try PlainRecord.parse(
-            #" {"valueEncoding":"base64","keyEncoding":"base64","v\u0061lue":"\u0041\/8=","offset":3,"partition":0,"topic":"\u0074","timestamp":5,"key":"/w=="} "#
+            #" {"valueEncoding":"base64","keyEncoding":"base64","#
+                + #""v\u0061lue":"\u0041\/8=","offset":3,"partition":0,"topic":"\u0074","#
+                + #""timestamp":5,"key":"/w=="} "#
         )
         #expect(record == PlainRecord(timestamp: 5, key: [0xFF], value: [0x03, 0xFF]))
     }
@@ -59,8 +61,10 @@ import Testing
     func `mutated bodies are refused or taken and never trap`(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         let bodies = [
-            #"{"records":[{"key":"a\u00e9","value":{"a":[1,2]},"headers":{"a":["b",{"base64":"YQ=="},null]},"timestamp":1,"partition":2}]}"#,
-            #"{"records":[{"value":"YQ==","valueEncoding":"base64","keyEncoding":"base64","key":"YWI="},{"value":null}]}"#,
+            #"{"records":[{"key":"a\u00e9","value":{"a":[1,2]},"headers":{"a":["b","#
+                + #"{"base64":"YQ=="},null]},"timestamp":1,"partition":2}]}"#,
+            #"{"records":[{"value":"YQ==","valueEncoding":"base64","#
+                + #""keyEncoding":"base64","key":"YWI="},{"value":null}]}"#,
         ]
         for _ in 0..<3000 {
             let body = random.mutated(Array(bodies[random.below(2)].utf8))

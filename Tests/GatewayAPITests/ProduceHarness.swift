@@ -93,7 +93,8 @@ final class MemoryTopic: Topic {
         Offset(0)
     }
 
-    func deleteRecords(_ partition: Int, before offset: Offset) async throws(BackendError) -> Offset {
+    func deleteRecords(_ partition: Int, before offset: Offset) async throws(BackendError) -> Offset
+    {
         offset
     }
 
@@ -215,7 +216,9 @@ final class ProduceHarness: Sendable {
 
     static func answer(_ bytes: [UInt8]) -> Answer {
         let text = String(decoding: bytes, as: UTF8.self)
-        guard let end = text.range(of: "\r\n\r\n") else { return Answer(status: -1, head: text, body: "") }
+        guard let end = text.range(of: "\r\n\r\n") else {
+            return Answer(status: -1, head: text, body: "")
+        }
         let head = String(text[..<end.lowerBound])
         var body = String(text[end.upperBound...])
         if head.contains("transfer-encoding: chunked") { body = joined(chunks: body) }
@@ -227,7 +230,8 @@ final class ProduceHarness: Sendable {
         var rest = Array(chunks.utf8)[...]
         var body: [UInt8] = []
         while let end = rest.firstIndex(of: 0x0D),
-            let count = Int(String(decoding: rest[rest.startIndex..<end], as: UTF8.self), radix: 16),
+            let count = Int(
+                String(decoding: rest[rest.startIndex..<end], as: UTF8.self), radix: 16),
             count > 0, rest.count >= count
         {
             body += rest[(end + 2)..<(end + 2 + count)]
@@ -244,8 +248,9 @@ extension String {
         guard mine.count >= wanted.count else { return nil }
         for start in 0...(mine.count - wanted.count)
         where mine[start..<(start + wanted.count)].elementsEqual(wanted) {
-            return utf8.index(startIndex, offsetBy: start)
-                ..< utf8.index(startIndex, offsetBy: start + wanted.count)
+            return utf8.index(
+                startIndex, offsetBy: start)..<utf8.index(
+                    startIndex, offsetBy: start + wanted.count)
         }
         return nil
     }

@@ -17,24 +17,29 @@ import Testing
     @Test func `offsets stand in the order of the records over several partitions`() throws {
         let harness = try ProduceHarness(partitions: 3)
         let answer = harness.produce(
-            #"{"records":[{"value":1,"partition":2},{"value":2,"partition":0},{"value":3,"partition":2}]}"#)
+            #"{"records":[{"value":1,"partition":2},{"value":2,"partition":0},"#
+                + #"{"value":3,"partition":2}]}"#
+        )
         #expect(
             answer.body
-                == #"{"offsets":[{"partition":2,"offset":0},{"partition":0,"offset":0},{"partition":2,"offset":1}]}"#
+                == #"{"offsets":[{"partition":2,"offset":0},{"partition":0,"offset":0},"#
+                + #"{"partition":2,"offset":1}]}"#
         )
     }
 
     @Test func `a key goes where Kafka's partitioner puts it`() throws {
         let harness = try ProduceHarness(partitions: 7)
         let answer = harness.produce(
-            #"{"records":[{"key":"alice","value":1},{"key":"al\u0069ce","value":1},{"value":1,"key":"YWxpY2U=","keyEncoding":"base64"}]}"#
+            #"{"records":[{"key":"alice","value":1},{"key":"al\u0069ce","value":1},"#
+                + #"{"value":1,"key":"YWxpY2U=","keyEncoding":"base64"}]}"#
         )
         let places = answer.body.split(separator: #""partition":"#).dropFirst().map { $0.first }
         #expect(Set(places).count == 1)
         #expect(places.count == 3)
     }
 
-    @Test func `records without key go to one partition a request, and requests take turns`() throws {
+    @Test func `records without key go to one partition a request, and requests take turns`() throws
+    {
         let harness = try ProduceHarness(partitions: 4)
         for _ in 0..<40 {
             let answer = harness.produce(#"{"records":[{"value":1},{"value":2}]}"#)
@@ -101,7 +106,9 @@ import Testing
     @Test func `null stands for a member left out, but a null value is a tombstone`() throws {
         let harness = try ProduceHarness()
         let answer = harness.produce(
-            #"{"records":[{"key":null,"headers":null,"timestamp":null,"partition":null,"value":null}]}"#)
+            #"{"records":[{"key":null,"headers":null,"timestamp":null,"partition":null,"#
+                + #""value":null}]}"#
+        )
         #expect(answer.status == 200)
         #expect(
             harness.records()
@@ -144,18 +151,22 @@ import Testing
         let harness = try ProduceHarness(partitions: 2)
         harness.topic.state.withLock { $0.acknowledgeErrors[1] = .partitionFailed("EIO") }
         let answer = harness.produce(
-            #"{"records":[{"value":1,"partition":0},{"value":2,"partition":1},{"value":3,"partition":0}]}"#)
+            #"{"records":[{"value":1,"partition":0},{"value":2,"partition":1},"#
+                + #"{"value":3,"partition":0}]}"#
+        )
         #expect(answer.status == 503)
         #expect(answer.body.contains(#""code":"partition-failed""#))
         #expect(answer.body.contains(#""retryable":false"#))
         #expect(
             answer.body.contains(
-                #""results":[{"partition":0,"offset":0},{"partition":1,"code":"partition-failed"},{"partition":0,"offset":1}]"#
+                #""results":[{"partition":0,"offset":0},{"partition":1,"#
+                    + #""code":"partition-failed"},{"partition":0,"offset":1}]"#
             ))
     }
 
     @Test(arguments: [
-        (BackendError.storageFull, 507), (.notReady("closing"), 503), (.damaged(at: Offset(3), "x"), 500),
+        (BackendError.storageFull, 507), (.notReady("closing"), 503),
+        (.damaged(at: Offset(3), "x"), 500),
         (.storage("x"), 500), (.unknownTopic("t"), 404), (.limitReached("x"), 429),
     ])
     func `what the backend cannot do is answered with its status`(error: BackendError, status: Int)

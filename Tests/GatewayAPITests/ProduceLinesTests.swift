@@ -9,12 +9,14 @@ import Testing
     @Test func `lines are appended and summed up at the end`() throws {
         let harness = try ProduceHarness(partitions: 3)
         let answer = harness.produce(
-            "{\"value\":1,\"partition\":2}\r\n\n \t\r\n{\"value\":2,\"partition\":0}\n{\"value\":3,\"partition\":2}",
+            "{\"value\":1,\"partition\":2}\r\n\n \t\r\n{\"value\":2,\"partition\":0}\n"
+                + "{\"value\":3,\"partition\":2}",
             type: ndjson)
         #expect(answer.status == 200)
         #expect(
             answer.body
-                == #"{"recordCount":3,"partitions":[{"partition":0,"firstOffset":0,"lastOffset":0},{"partition":2,"firstOffset":0,"lastOffset":1}]}"#
+                == #"{"recordCount":3,"partitions":[{"partition":0,"firstOffset":0,"#
+                + #""lastOffset":0},{"partition":2,"firstOffset":0,"lastOffset":1}]}"#
         )
     }
 
@@ -23,7 +25,8 @@ import Testing
         #expect(harness.produce("", type: ndjson).body == #"{"recordCount":0,"partitions":[]}"#)
         #expect(harness.produce("\n\n", type: ndjson).status == 200)
         #expect(
-            harness.produce("", type: ndjson, head: "Accept: application/x-ndjson\r\n").status == 200)
+            harness.produce("", type: ndjson, head: "Accept: application/x-ndjson\r\n").status
+                == 200)
     }
 
     @Test func `a bad line stops the body and says what stands before it`() throws {
@@ -75,7 +78,8 @@ import Testing
         let answer = harness.produce(body, type: ndjson, head: "Accept: application/x-ndjson\r\n")
         #expect(answer.status == 200)
         #expect(answer.head.contains("content-type: application/x-ndjson"))
-        let expected = (0..<3000).map { "{\"partition\":\($0 % 2),\"offset\":\($0 / 2)}\n" }.joined()
+        let expected = (0..<3000).map { "{\"partition\":\($0 % 2),\"offset\":\($0 / 2)}\n" }
+            .joined()
         #expect(answer.body == expected)
     }
 
@@ -85,7 +89,8 @@ import Testing
         client.send(head)
         for offset in 0..<5 {
             client.send(chunk("{\"value\":\(offset)}\n"))
-            #expect(client.receive(until: "\"offset\":\(offset)}").contains("\"offset\":\(offset)}"))
+            #expect(
+                client.receive(until: "\"offset\":\(offset)}").contains("\"offset\":\(offset)}"))
         }
         client.send("0\r\n\r\n")
         #expect(client.receive(until: "0\r\n\r\n").contains("0\r\n\r\n"))
@@ -141,7 +146,8 @@ import Testing
 
     @Test(arguments: [1, 2, 7, 64])
     func `lines are the same however the bytes arrive`(piece: Int) throws {
-        let text = Array("{\"value\":1}\r\n\n{\"value\":\"a\\n\u{e9}\"}\n  {\"key\":\"k\",\"value\":null}".utf8)
+        let text = Array(
+            "{\"value\":1}\r\n\n{\"value\":\"a\\n\u{e9}\"}\n  {\"key\":\"k\",\"value\":null}".utf8)
         var lines = RecordLines(topic: "t", lineLimit: 1000)
         var records = PartitionedRecords(
             .init(partitionCount: 1, now: 5, maxRecordBytes: 1000))

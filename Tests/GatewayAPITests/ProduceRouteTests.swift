@@ -9,9 +9,16 @@ import Testing
         #expect(harness.produce("", type: nil).status == 200)
         #expect(harness.produce("null", type: nil).status == 200)
         let records = harness.records()
-        #expect(records.contains(#""value":"AP8K","valueEncoding":"base64","headers":{"content-type":"image/png"}"#))
-        #expect(records.contains("\"key\":\"k\",\"value\": {\"a\":1}\n,\"headers\":{\"content-type\":\"text/plain\"}"))
-        #expect(records.contains(#""offset":2,"timestamp":1700000000000,"value":"","valueEncoding":"text"}"#))
+        #expect(
+            records.contains(
+                #""value":"AP8K","valueEncoding":"base64","headers":{"content-type":"image/png"}"#))
+        #expect(
+            records.contains(
+                "\"key\":\"k\",\"value\": {\"a\":1}\n,\"headers\":{\"content-type\":\"text/plain\"}"
+            ))
+        #expect(
+            records.contains(
+                #""offset":2,"timestamp":1700000000000,"value":"","valueEncoding":"text"}"#))
         #expect(records.contains(#""value":"null","valueEncoding":"text"}"#))
     }
 
@@ -74,7 +81,8 @@ import Testing
         let harness = try ProduceHarness()
         let body = #"{"records":[{"value":1}]}"#
         #expect(harness.produce(body, head: "Accept: */*\r\n").status == 200)
-        #expect(harness.produce(body, head: "Accept: text/html, application/*;q=0.1\r\n").status == 200)
+        #expect(
+            harness.produce(body, head: "Accept: text/html, application/*;q=0.1\r\n").status == 200)
         #expect(harness.produce(body, head: "Accept: text/html\r\n").status == 406)
         #expect(harness.produce(body, head: "Accept: application/json;q=0, */*\r\n").status == 406)
         #expect(harness.topic.recordCount == 2)

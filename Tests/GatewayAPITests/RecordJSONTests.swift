@@ -22,7 +22,8 @@ struct PlainRecord: Equatable {
                     timestamp: record.timestamp, key: record.key.map { Array(bytes[$0]) },
                     value: record.value.map { Array(bytes[$0]) },
                     headers: reader.headers(of: record).map {
-                        PlainHeader(name: Array(bytes[$0.name]), value: $0.value.map { Array(bytes[$0]) })
+                        PlainHeader(
+                            name: Array(bytes[$0.name]), value: $0.value.map { Array(bytes[$0]) })
                     }))
         }
         return records
@@ -82,7 +83,8 @@ struct PlainHeader: Equatable {
 @Suite struct RecordJSONTests {
     let beginning = #"{"partition":0,"offset":0,"timestamp":0"#
 
-    func record(_ value: String?, key: String? = nil, _ headers: [PlainHeader] = []) -> PlainRecord {
+    func record(_ value: String?, key: String? = nil, _ headers: [PlainHeader] = []) -> PlainRecord
+    {
         PlainRecord(
             key: key.map { Array($0.utf8) }, value: value.map { Array($0.utf8) }, headers: headers)
     }
@@ -109,7 +111,8 @@ struct PlainHeader: Equatable {
         #expect(
             try binary.json()
                 == beginning
-                + #","key":"/w==","keyEncoding":"base64","value":"wIA=","valueEncoding":"base64","headers":{"a":{"base64":"/g=="}}}"#
+                + #","key":"/w==","keyEncoding":"base64","value":"wIA=","#
+                + #""valueEncoding":"base64","headers":{"a":{"base64":"/g=="}}}"#
         )
     }
 
@@ -130,10 +133,12 @@ struct PlainHeader: Equatable {
 
     @Test func `a repeated header is an array at its first place`() throws {
         let headers = [
-            PlainHeader("a", "1"), PlainHeader("b", nil), PlainHeader("a", "2"), PlainHeader("", ""),
+            PlainHeader("a", "1"), PlainHeader("b", nil), PlainHeader("a", "2"),
+            PlainHeader("", ""),
         ]
         #expect(
-            try record("1", headers).json().hasSuffix(#""headers":{"a":["1","2"],"b":null,"":""}}"#))
+            try record("1", headers).json().hasSuffix(#""headers":{"a":["1","2"],"b":null,"":""}}"#)
+        )
         let many = (0..<40).map { PlainHeader("h\($0 % 20)", "\($0)") }
         #expect(try record("1", many).json().contains(#""h0":["0","20"],"h1":["1","21"]"#))
     }
@@ -151,11 +156,13 @@ struct PlainHeader: Equatable {
     /// Hostile strings after the Big List of Naughty Strings.
     @Test(arguments: [
         "undefined", "null", "\\", "\"", "'; DROP TABLE x--", "<script>alert(1)</script>", "\u{0}",
-        "\u{7F}\u{80}\u{85}", "\u{FEFF}", "\u{202E}abc", "Ṱ̺̺̕o͞ ̷i̲̬͇̪͙n̝̗͕v̟̜̘̦͟o̶̙̰̠kè͚̮̺̪̹̱̤", "👩‍👩‍👧‍👦", "\u{FFFF}",
+        "\u{7F}\u{80}\u{85}", "\u{FEFF}", "\u{202E}abc", "Ṱ̺̺̕o͞ ̷i̲̬͇̪͙n̝̗͕v̟̜̘̦͟o̶̙̰̠kè͚̮̺̪̹̱̤",
+        "👩‍👩‍👧‍👦", "\u{FFFF}",
         "%00%0a", "../../etc/passwd", "\r\nSet-Cookie: a=b", "\u{2028}\u{2029}", "${jndi:ldap://x}",
         "{\"base64\":\"YQ==\"}", "١٢٣", "ﬀ", "\u{10FFFF}",
     ])
-    func `hostile strings survive as key, value, header name and header value`(text: String) throws {
+    func `hostile strings survive as key, value, header name and header value`(text: String) throws
+    {
         let sent = record(text, key: text, [PlainHeader(text, text), PlainHeader(text + "2", nil)])
         for form in [RecordJSON.Form.page, .line] {
             let json = try sent.json(form, topic: "t")
@@ -187,7 +194,11 @@ struct PlainHeader: Equatable {
             case 0: return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             case 1: return (0..<count).map { _ in UInt8(random.below(128)) }
             case 2: return Array(jsons[random.below(jsons.count)].utf8)
-            default: return Array("aé\"\\\n🙂".unicodeScalars.shuffled(using: &random).reduce(into: "") { $0.unicodeScalars.append($1) }.utf8)
+            default:
+                return Array(
+                    "aé\"\\\n🙂".unicodeScalars.shuffled(using: &random).reduce(into: "") {
+                        $0.unicodeScalars.append($1)
+                    }.utf8)
             }
         }
         var names = Set<[UInt8]>()
