@@ -114,11 +114,11 @@ final class LinesProduce: @unchecked Sendable {
         }
     }
 
-    /// A line for each record up to the first that failed. While no line has left, a body that was
-    /// found bad is left to be answered with its own status.
+    /// A line for each record up to the first that failed. A body whose first line is bad is left to be
+    /// answered with its own status.
     private func writeLines(_ outcome: ProduceOutcome, _ recordCount: Int) async throws(StreamError)
     {
-        if isBroken || (refused != nil && !isStreaming) { return }
+        if isBroken { return }
         let count = outcome.firstFailure?.record ?? recordCount
         if count == 0 { return }
         if !isStreaming { startStream() }
