@@ -65,7 +65,8 @@ def judge_index(log):
     for at in range(0, len(index), 8):
         relative, position = struct.unpack_from(">ii", index, at)
         assert (relative, position) > previous, f"{log}: index does not rise"
-        batch = DefaultRecordBatch(data[position:])
+        length = 12 + struct.unpack_from(">i", data, position + 8)[0]
+        batch = DefaultRecordBatch(data[position : position + length])
         assert batch.validate_crc() and batch.base_offset <= base + relative <= batch.last_offset
         previous = (relative, position)
     times = log.with_suffix(".timeindex").read_bytes()

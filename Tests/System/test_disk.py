@@ -68,11 +68,10 @@ def test_a_full_disk_refuses_a_commit_and_keeps_the_old_one(small_disk):
         body = lambda offset: {"offsets": [
             {"topic": "t", "partition": 0, "offset": offset, "metadata": "m" * 4000}]}
         assert server.post("/v1/groups/g/offsets", json=body(1)).status == 204
-        with open(ballast, "wb") as file:
+        with open(ballast, "wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"\0" * 4096)
-                    file.flush()
             except OSError:
                 pass
         refused = until(lambda: (a := server.post("/v1/groups/g/offsets", json=body(2))).status >= 400 and a)

@@ -19,7 +19,7 @@ def written(data):
             {"key": f"k{n}", "value": {"n": n}, "headers": {"h": ["1", "2"], "e": None}}
             for n in range(200)
         ]
-        for _ in range(20):
+        for _ in range(60):
             server.append("t", batch)
         server.append("t", [{"value": None, "key": "dead"}])
         lines = b"".join(b'{"value":"%d","timestamp":%d}\n' % (n, 5000 - n) for n in range(3000))
