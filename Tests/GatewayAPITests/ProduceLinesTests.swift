@@ -109,6 +109,37 @@ import Testing
         #expect(client.receive(until: "\"offset\":2}").contains("\"offset\":2}"))
     }
 
+    /// Bounded in flight: a client that sends for ever without being acknowledged is held.
+    @Test func `no more than 64 parts are read ahead of their acknowledgements`() throws {
+        let harness = try ProduceHarness()
+        harness.topic.state.withLock { $0.holdsAcknowledgements = true }
+        let client = RawClient(port: harness.port)
+        client.send(head)
+        for index in 0..<64 {
+            client.send(chunk("{\"value\":\(index)}\n"))
+            while harness.topic.recordCount <= index {}
+        }
+        for index in 64..<70 { client.send(chunk("{\"value\":\(index)}\n")) }
+        // Another connection of the same loop is answered behind what was sent before.
+        #expect(harness.produce("", query: "?partition=1").status == 404)
+        #expect(harness.topic.recordCount == 64)
+        harness.topic.letAcknowledge()
+        #expect(client.receive(until: "\"offset\":69}").contains("\"offset\":69}"))
+    }
+
+    @Test func `a client that goes away leaves its records and nothing else`() throws {
+        let harness = try ProduceHarness()
+        harness.topic.state.withLock { $0.holdsAcknowledgements = true }
+        do {
+            let client = RawClient(port: harness.port)
+            client.send(head)
+            client.send(chunk("{\"value\":1}\n"))
+            while harness.topic.recordCount == 0 {}
+        }
+        harness.topic.letAcknowledge()
+        #expect(harness.produce("{\"value\":2}", type: ndjson).body.contains("\"firstOffset\":1"))
+    }
+
     @Test func `a bad line behind acknowledged ones is the last line`() throws {
         let harness = try ProduceHarness()
         let client = RawClient(port: harness.port)

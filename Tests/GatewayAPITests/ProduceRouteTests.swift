@@ -87,4 +87,22 @@ import Testing
         #expect(harness.produce(body, head: "Accept: application/json;q=0, */*\r\n").status == 406)
         #expect(harness.topic.recordCount == 2)
     }
+
+    @Test func `a page's records can be posted back as they were read`() throws {
+        let first = try ProduceHarness(partitions: 2)
+        #expect(first.produce([0xFF, 0], type: "a/b", query: "?partition=1&key=k").status == 200)
+        let bodies = [
+            #"{"value":null,"key":"a","partition":1,"timestamp":5}"#,
+            #"{"value":"text","valueEncoding":"text","headers":{"h":["1",null]},"partition":1}"#,
+            #"{"value":{"a" : [1.0]},"partition":1}"#,
+        ]
+        let sent = first.produce("{\"records\":[\(bodies.joined(separator: ","))]}")
+        #expect(sent.status == 200, "\(sent.body)")
+        let second = try ProduceHarness(partitions: 2)
+        second.time.advance(by: .seconds(9))
+        let records = first.records(1)
+        #expect(second.produce("{\"records\":[\(records)]}").status == 200)
+        #expect(second.records(1) == records)
+        #expect(records.contains(#""offset":3"#))
+    }
 }
