@@ -57,6 +57,29 @@ struct TopicMetadataTests {
         }
     }
 
+    /// Pitfall 51: whatever a disk gives back, the process lives.
+    @Test(arguments: 0..<20 as Range<UInt64>)
+    func `no bytes trap`(seed: UInt64) {
+        var random = SeededNumbers(seed)
+        for _ in 0..<200 {
+            var bytes = sample().encoded()
+            // Without a checksum, so that changes reach the fields.
+            if Bool.random(using: &random) { bytes = bytes.dropLast(24) + [UInt8(ascii: "}")] }
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let index = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<3, using: &random) {
+                case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
+                case 1: bytes.insert(UInt8.random(in: 48...57, using: &random), at: index)
+                default: bytes.removeSubrange(index..<min(index + 3, bytes.count - 1))
+                }
+            }
+            if let read = try? TopicMetadata(decoding: bytes) {
+                #expect((1...Limits.partitionsPerTopic).contains(read.partitionCount))
+                #expect(Limits.segmentBytes.contains(read.configuration.segmentBytes))
+            }
+        }
+    }
+
     @Test(arguments: [
         "null", "[]", "{}", "{\"name\":1}", "{\"name\":\"a\",\"name\":\"a\"}",
         #"{"name":"../a","topicId":"01234567-89ab-4def-bedc-ba9876543210","partitions":6,"configuration":{}}"#,
