@@ -2,6 +2,7 @@
 #include "CPlatform.h"
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 // The reflected Castagnoli polynomial; tables for eight bytes at a time (slicing-by-8).
@@ -86,4 +87,8 @@ void millrace_name_thread(const char *name) {
     char shortened[16] = {0};
     strncpy(shortened, name, sizeof shortened - 1);
     pthread_setname_np(pthread_self(), shortened);
+}
+
+int millrace_accept(int listener) {
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }

@@ -4,65 +4,95 @@ package import Platform
 ///
 /// Used only on the event loop that runs the handler.
 package final class Exchange {
-    // MARK: - The request
+    unowned let connection: Connection
 
     /// Method, target and header fields: offsets into bytes the exchange owns.
-    package var head: RequestHead { fatalError() }
+    package internal(set) var head = RequestHead()
+    /// The status that was sent; 0 before.
+    package internal(set) var responseStatus = 0
+    /// Bytes of the body that came, and of the answer with its head, so far.
+    package internal(set) var receivedBodyBytes = 0
+    package internal(set) var sentBytes = 0
+    /// When the head was complete.
+    package internal(set) var started = Instant(nanoseconds: 0)
+
+    init(_ connection: Connection) { self.connection = connection }
+
+    // MARK: - The request
 
     /// The body's length where the request declared one; nil when it is chunked. 0 without a body.
-    package var declaredBodyLength: Int? { fatalError() }
+    package var declaredBodyLength: Int? { connection.declaredBodyLength }
 
     /// The whole body. Throws `.tooLarge` as soon as it is known to exceed `limit` bytes, before
     /// anything is buffered where the length was declared.
-    package func readBody(limit: Int) async throws(BodyError) -> [UInt8] { fatalError() }
+    package func readBody(limit: Int) async throws(BodyError) -> [UInt8] {
+        if let length = declaredBodyLength, length > limit { throw .tooLarge(limit: limit) }
+        guard var body = try await nextBodyBytes() else { return [] }
+        while let more = try await nextBodyBytes() {
+            guard body.count + more.count <= limit else { throw .tooLarge(limit: limit) }
+            body.append(contentsOf: more)
+        }
+        guard body.count <= limit else { throw .tooLarge(limit: limit) }
+        return body
+    }
 
     /// The next bytes of the body as they arrive, at most 64 KiB at a time; nil at its end.
-    package func nextBodyBytes() async throws(BodyError) -> [UInt8]? { fatalError() }
+    package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
+        try await connection.nextBodyBytes()
+    }
 
     // MARK: - The response, whole
 
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length told.
-    package func respond(_ response: Response) { fatalError() }
+    /// The first answer counts: one that comes behind it is a bug of the handler.
+    package func respond(_ response: Response) { connection.respond(response) }
 
     // MARK: - The response, as a stream
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
-    package func startStream(_ response: Response) { fatalError() }
+    package func startStream(_ response: Response) { connection.startStream(response) }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when the
     /// client is gone or was cut for reading too slowly.
-    package func write(_ bytes: [UInt8]) async throws(StreamError) { fatalError() }
+    package func write(_ bytes: [UInt8]) async throws(StreamError) {
+        try await connection.write(bytes)
+    }
 
     /// Ends the stream regularly. A handler that returns without it cuts the connection, so that
     /// the client sees a broken response and not a short one.
-    package func finish() { fatalError() }
+    package func finish() { connection.finish() }
 
     // MARK: - Waiting
 
     /// Wakes `wakeup` at `deadline` (if any), when the client goes away and when the server begins to
     /// drain, until `disarm` or the end of the exchange. Arming again replaces the deadline.
-    package func arm(_ wakeup: Wakeup, until deadline: Instant?) { fatalError() }
-    package func disarm() { fatalError() }
+    package func arm(_ wakeup: Wakeup, until deadline: Instant?) {
+        connection.arm(wakeup, until: deadline)
+    }
 
-    package var clientIsGone: Bool { fatalError() }
-    package var serverIsDraining: Bool { fatalError() }
+    package func disarm() { connection.disarm() }
+
+    /// The client closed its end, or the connection broke. A client that only ended its sending side
+    /// cannot be told apart: answers are still tried, but nothing waits for it.
+    package var clientIsGone: Bool { connection.clientIsGone }
+    package var serverIsDraining: Bool { connection.server.isDraining }
     /// The loop's time, read once per turn.
-    package var now: Instant { fatalError() }
+    package var now: Instant { connection.loop.now }
     /// The other end of the connection as `address:port`, for the access log.
-    package var peer: String { fatalError() }
+    package var peer: String { connection.peer }
 }
 
 /// A response's head and, unless it is streamed, its body.
-package struct Response {
+package struct Response: Sendable {
     package var status: Int
-    /// Written as it stands, without CR LF: `application/json`.
-    package var contentType: StaticString?
-    /// Further fields. Values are checked: CR, LF, NUL and other control bytes are refused by a
-    /// precondition at the one place that writes them, so callers percent-encode what they reflect.
-    package var fields: [(name: StaticString, value: String)] = []
+    /// Written as it stands: `application/json`.
+    package var contentType: String?
+    /// Further fields, names in lower case. A value with CR, LF, NUL or another control byte never
+    /// reaches the wire: each such byte is written as `?`.
+    package var fields: [(name: String, value: String)] = []
     package var body: [UInt8] = []
 
-    package init(status: Int, contentType: StaticString?, body: [UInt8] = []) {
+    package init(status: Int, contentType: String?, body: [UInt8] = []) {
         self.status = status
         self.contentType = contentType
         self.body = body
@@ -74,8 +104,8 @@ package struct Response {
 package enum BodyError: Error {
     /// More than the limit in bytes that was given to `readBody`.
     case tooLarge(limit: Int)
-    /// The client closed, stalled past its deadline, or broke the framing: nothing can be answered,
-    /// or the server already answers 400 or 408. Return from the handler.
+    /// The client closed, stalled past its deadline, or broke the framing: whatever the handler
+    /// responds, the server sends its own 400 or 408.
     case broken
 }
 

@@ -5,3 +5,8 @@
 package protocol RequestHandler: Sendable {
     func handle(_ exchange: Exchange) async
 }
+
+/// Told of every exchange that ended, on its event loop: an access log.
+package protocol ExchangeObserver: Sendable {
+    func exchangeEnded(_ exchange: Exchange)
+}

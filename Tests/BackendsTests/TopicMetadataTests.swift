@@ -1,4 +1,5 @@
 import Backends
+import TestSupport
 import Testing
 
 struct TopicMetadataTests {
@@ -60,7 +61,7 @@ struct TopicMetadataTests {
     /// Pitfall 51: whatever a disk gives back, the process lives.
     @Test(arguments: 0..<20 as Range<UInt64>)
     func `no bytes trap`(seed: UInt64) {
-        var random = SeededNumbers(seed)
+        var random = SeededRandom(seed: seed)
         for _ in 0..<200 {
             var bytes = sample().encoded()
             // Without a checksum, so that changes reach the fields.

@@ -1,4 +1,4 @@
-import LogEngine
+package import LogEngine
 import Platform
 import Synchronization
 
@@ -40,7 +40,7 @@ final class EmbeddedTopic: Topic {
         let log = try self.partition(partition)
         let recordCount = batch.recordCount
         do {
-            let base = try log.append(consume batch)
+            let base = try log.append(consume batch, isAwaited: acks == .all)
             return AppendTicket(
                 partition: partition, baseOffset: base, recordCount: recordCount, acks: acks)
         } catch { throw translate(error) }
@@ -217,7 +217,7 @@ extension PartitionOptions {
 }
 
 extension BackendError {
-    init(_ error: LogError) {
+    package init(_ error: LogError) {
         switch error {
         case .offsetTrimmed(let earliest): self = .offsetTrimmed(earliest: earliest)
         case .offsetOutOfRange(let latest): self = .offsetOutOfRange(latest: latest)

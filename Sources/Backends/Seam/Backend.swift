@@ -7,6 +7,7 @@ package typealias Offset = LogEngine.Offset
 package typealias RecordBatchBuilder = LogEngine.RecordBatchBuilder
 package typealias RecordBatchReader = LogEngine.RecordBatchReader
 package typealias Record = LogEngine.Record
+package typealias RecordHeaders = LogEngine.RecordHeaders
 
 /// Where records live: a local directory, or a Kafka cluster. Everything the API does passes here.
 ///

@@ -2,6 +2,8 @@
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/types.h>
 
 /// CRC-32C (Castagnoli, RFC 3720 B.4) of `count` bytes, continuing from `crc` (0 to start).
@@ -13,3 +15,6 @@ ssize_t millrace_pread_nowait(int descriptor, void *bytes, size_t count, off_t p
 
 /// Names the calling thread in `top -H`; Linux keeps 15 bytes.
 void millrace_name_thread(const char *name);
+
+/// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC: a descriptor, or -1 with errno.
+int millrace_accept(int listener);

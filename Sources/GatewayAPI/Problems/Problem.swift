@@ -3,29 +3,42 @@ import HTTPServer
 import JSON
 
 /// An error answer: a problem document (RFC 9457, `application/problem+json`).
-struct Problem: Error {
-    var code: ProblemCode
+package struct Problem: Error {
+    package var code: ProblemCode
     /// What was wrong and what to do about it, in a sentence or two.
-    var detail: String
+    package var detail: String
     /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
-    var members: [(name: StaticString, value: Member)] = []
+    package var members: [(name: String, value: Member)] = []
 
-    enum Member {
+    /// For the `Allow` field of a 405 (RFC 9110 §15.5.6).
+    var allowed: String?
+
+    package enum Member {
         case integer(Int64)
         case string(String)
         /// JSON text.
         case raw([UInt8])
     }
 
-    init(_ code: ProblemCode, _ detail: String, _ members: [(StaticString, Member)] = []) {
+    package init(_ code: ProblemCode, _ detail: String, _ members: [(String, Member)] = []) {
         self.code = code
         self.detail = detail
         self.members = members.map { (name: $0.0, value: $0.1) }
     }
 }
 
+extension Problem {
+    /// The path is known, its methods are others.
+    static func methodNotAllowed(_ routes: [Route]) -> Problem {
+        let allowed = routes.map(\.method.rawValue).joined(separator: ", ")
+        var problem = Problem(.methodNotAllowed, "This path takes \(allowed).")
+        problem.allowed = allowed
+        return problem
+    }
+}
+
 /// Stable names of everything that can go wrong; each has one status. `openapi.yaml` lists them all.
-enum ProblemCode: String, CaseIterable {
+package enum ProblemCode: String, CaseIterable {
     case invalidJSON = "invalid-json"
     case invalidParameter = "invalid-parameter"
     case unknownParameter = "unknown-parameter"
@@ -60,7 +73,7 @@ enum ProblemCode: String, CaseIterable {
     case logDamaged = "log-damaged"
     case storageError = "storage-error"
 
-    var status: Int {
+    package var status: Int {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
             .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
@@ -83,7 +96,7 @@ enum ProblemCode: String, CaseIterable {
     }
 
     /// Whether the same request can succeed later without being changed.
-    var isRetryable: Bool {
+    package var isRetryable: Bool {
         switch self {
         case .notReady, .storageFull, .limitReached: true
         default: false

@@ -1,0 +1,73 @@
+import Backends
+
+extension Problem {
+    /// The answer to what the backend could not do. Here only, and without `default:`, so that a new
+    /// error does not compile until it has an answer.
+    init(_ error: BackendError) {
+        switch error {
+        case .notReady(let reason):
+            self.init(.notReady, "The server takes no such request now: \(reason). Try again.")
+        case .unknownTopic(let name):
+            self.init(
+                .unknownTopic,
+                "There is no topic \(name). Create it with PUT /v1/topics/\(name), or start the "
+                    + "server with --auto-create-partitions N.",
+                [("topic", .string(name))])
+        case .unknownPartition(let partition, let count):
+            self.init(
+                .unknownPartition,
+                "There is no partition \(partition): the topic has \(count), counted from 0.",
+                [
+                    ("partition", .integer(Int64(partition))),
+                    ("partitionCount", .integer(Int64(count))),
+                ])
+        case .topicExists(let name):
+            self.init(
+                .topicExists,
+                "The topic \(name) is there already with another partition count or "
+                    + "configuration. Read it with GET, change it with PATCH.",
+                [("topic", .string(name))])
+        case .invalidConfiguration(let field, let reason):
+            self.init(
+                .invalidConfiguration, "The field \(field) has a value that is not taken: \(reason)",
+                [("field", .string(field))])
+        case .limitReached(let reason):
+            self.init(.limitReached, "A limit of this server is reached: \(reason)")
+        case .offsetTrimmed(let earliest):
+            self.init(
+                .offsetTrimmed,
+                "The records asked for are no longer kept. The earliest is \(earliest.value).",
+                [("earliestOffset", .integer(earliest.value))])
+        case .offsetOutOfRange(let latest):
+            self.init(
+                .offsetOutOfRange,
+                "The offset is past the end of the log. The next record gets \(latest.value).",
+                [("latestOffset", .integer(latest.value))])
+        case .recordTooLarge(let limit):
+            self.init(
+                .recordTooLarge,
+                "A record is larger than the topic's maxRecordBytes, \(limit) bytes for key, value "
+                    + "and headers. Send it in parts, or raise the topic's maxRecordBytes.",
+                [("limit", .integer(Int64(limit)))])
+        case .storageFull:
+            self.init(
+                .storageFull,
+                "The disk is full; nothing was appended. Reads go on, and writing works again "
+                    + "when there is space.")
+        case .partitionFailed(let reason):
+            self.init(
+                .partitionFailed,
+                "The partition takes no more writes until the server is restarted, and whether "
+                    + "this record is in the log is unknown until then: \(reason)")
+        case .damaged(let offset, let reason):
+            self.init(
+                .logDamaged,
+                "The log is damaged at or behind offset \(offset.value): \(reason). Records "
+                    + "before it can be read; see millrace log verify.",
+                [("damagedAt", .integer(offset.value))])
+        case .storage(let reason):
+            self.init(
+                .storageError, "An operation on the storage failed; nothing changed: \(reason)")
+        }
+    }
+}

@@ -1,0 +1,193 @@
+import Platform
+
+extension Connection {
+    // MARK: - Hot path
+
+    func respond(_ response: Response) {
+        guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
+        if let failure { return refuse(failure) }
+        sendWhole(response)
+    }
+
+    /// The server's own answer; the connection closes behind it.
+    func refuse(_ problem: ProtocolProblem) {
+        guard exchange.responseStatus == 0 else { return breakOff() }
+        failure = problem
+        keepsAlive = false
+        sendWhole(problem.response)
+    }
+
+    private func sendWhole(_ response: Response) {
+        if !canDiscardBody { keepsAlive = false }
+        let hasBody = response.status != 204 && response.status != 304
+        let before = output.count
+        writeHead(response)
+        if hasBody {
+            output.append(contentsOf: "content-length: ".utf8)
+            output.appendDecimal(response.body.count)
+            output.append(contentsOf: "\r\n\r\n".utf8)
+            if exchange.head.method != .head { output.append(contentsOf: response.body) }
+        } else {
+            output.append(contentsOf: "\r\n".utf8)
+        }
+        queued(output.count - before)
+    }
+
+    /// Whether what is left of the body can be thrown away to reach the next request. A client that
+    /// waits for 100 may send its body or not: nobody can tell where the next request begins.
+    private var canDiscardBody: Bool {
+        if mustContinue { return false }
+        guard case .length(let remaining) = framing else { return true }
+        return remaining <= limits.discardedBodyBytes
+    }
+
+    /// Status line and fields, without the empty line.
+    private func writeHead(_ response: Response) {
+        exchange.responseStatus = response.status
+        if server.isDraining { keepsAlive = false }
+        output.append(contentsOf: "HTTP/1.1 ".utf8)
+        output.appendDecimal(response.status)
+        output.append(UInt8(ascii: " "))
+        output.append(contentsOf: reasonPhrase(response.status).utf8)
+        output.append(contentsOf: "\r\n".utf8)
+        output.append(contentsOf: loop.dateField())
+        if let type = response.contentType { writeField("content-type", type) }
+        for (name, value) in response.fields { writeField(name, value) }
+        if !keepsAlive {
+            writeField("connection", "close")
+        } else if exchange.head.isHTTP10 {
+            writeField("connection", "keep-alive")
+        }
+    }
+
+    /// RFC 9110 §5.5: no value carries a byte that ends a line or a string.
+    private func writeField(_ name: String, _ value: String) {
+        output.append(contentsOf: name.utf8)
+        output.append(UInt8(ascii: ":"))
+        output.append(UInt8(ascii: " "))
+        for byte in value.utf8 {
+            output.append(byte < 0x20 || byte == 0x7F ? UInt8(ascii: "?") : byte)
+        }
+        output.append(contentsOf: "\r\n".utf8)
+    }
+
+    // MARK: - Streams
+
+    func startStream(_ response: Response) {
+        guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
+        if let failure { return refuse(failure) }
+        if mustContinue {
+            mustContinue = false
+            send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
+        }
+        if exchange.head.isHTTP10 { keepsAlive = false }
+        let before = output.count
+        writeHead(response)
+        if !exchange.head.isHTTP10 { output.append(contentsOf: "transfer-encoding: chunked\r\n".utf8) }
+        output.append(contentsOf: "\r\n".utf8)
+        stream = exchange.head.method == .head ? .finished : .open
+        queued(output.count - before)
+    }
+
+    func write(_ bytes: [UInt8]) async throws(StreamError) {
+        guard stream == .open else { return }
+        if isBroken { throw .clientGone }
+        if bytes.isEmpty { return }
+        let before = output.count
+        if exchange.head.isHTTP10 {
+            output.append(contentsOf: bytes)
+        } else {
+            output.append(contentsOf: String(bytes.count, radix: 16).utf8)
+            output.append(contentsOf: "\r\n".utf8)
+            output.append(contentsOf: bytes)
+            output.append(contentsOf: "\r\n".utf8)
+        }
+        queued(output.count - before)
+        bytesSinceYield += bytes.count
+        if bytesSinceYield > 256 << 10 {
+            bytesSinceYield = 0
+            await loop.nextTurn()
+        }
+        await waitForReader()
+        if isBroken { throw .clientGone }
+    }
+
+    /// Returns when no more than `atMost` bytes (`Limits.streamBufferBytes`) are unsent, or it broke.
+    func waitForReader(atMost limit: Int? = nil) async {
+        let limit = limit ?? limits.streamBufferBytes
+        while unsentBytes > limit, !isBroken {
+            flush()
+            if unsentBytes <= limit || isBroken { return }
+            await withUnsafeContinuation { writeWaiter = $0 }
+        }
+    }
+
+    func finish() {
+        guard stream == .open else { return }
+        stream = .finished
+        if !exchange.head.isHTTP10 { send(Array("0\r\n\r\n".utf8)) }
+    }
+
+    // MARK: - Out
+
+    var unsentBytes: Int { output.count - outputStart }
+
+    func send(_ bytes: [UInt8]) {
+        output.append(contentsOf: bytes)
+        queued(bytes.count)
+    }
+
+    /// `byteCount` more bytes wait: they leave at the end of the turn, or now if they are many.
+    private func queued(_ byteCount: Int) {
+        exchange.sentBytes += byteCount
+        if unsentBytes > 256 << 10 { flush() }
+        guard !isQueuedForFlush, unsentBytes > 0 else { return }
+        isQueuedForFlush = true
+        loop.flushLater(self)
+    }
+
+    func flushAtEndOfTurn() {
+        isQueuedForFlush = false
+        flush()
+    }
+
+    /// Sends what the socket takes.
+    func flush() {
+        var progressed = false
+        while outputStart < output.count, isWritable, !isBroken {
+            switch Socket.send(descriptor, output, from: outputStart) {
+            case .bytes(let count):
+                outputStart += count
+                progressed = true
+                server.statistics.sentBytes.add(UInt64(count))
+            case .wouldBlock: isWritable = false
+            case .failed: breakOff()
+            }
+        }
+        if outputStart == output.count {
+            // A larger buffer is not kept over the wait for the next request: 20,000 may be idle.
+            if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 4096) }
+            outputStart = 0
+            setStallDeadline(false)
+        } else if outputStart > output.count / 2, outputStart > 64 << 10 {
+            // Half of it at least: what is moved is paid for by what was sent.
+            output.removeFirst(outputStart)
+            outputStart = 0
+        }
+        if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
+        if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
+    }
+}
+
+extension [UInt8] {
+    mutating func appendDecimal(_ value: Int) {
+        var divisor = 1
+        while value / divisor >= 10 { divisor *= 10 }
+        var rest = value
+        while divisor > 0 {
+            append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
+            rest %= divisor
+            divisor /= 10
+        }
+    }
+}

@@ -1,0 +1,310 @@
+import Glibc
+import Platform
+
+/// One connection that speaks HTTP/1.1: its buffers, its deadlines, and the loop over its requests.
+///
+/// One task runs `run`; the event loop calls `handle`, timers call back. All on the loop's thread.
+// @unchecked: everything is touched on the thread of `loop` only; the task prefers it as executor.
+final class Connection: @unchecked Sendable {
+    /// What a deadline is for; it decides what happens when it passes.
+    enum Deadline { case idle, head, body, lingering }
+
+    let loop: EventLoop
+    let server: Server
+    let descriptor: Int32
+    var slot = 0
+    private(set) lazy var exchange = Exchange(self)
+
+    // What came and is not yet used: `input` from `inputStart` on.
+    var input: [UInt8] = []
+    var inputStart = 0
+    var isReadable = true
+    /// The peer ended its sending side.
+    var peerEnded = false
+    var readWaiter: UnsafeContinuation<Void, Never>?
+
+    /// The last read filled the scratch: there is more, and others have not had their turn.
+    var mustYield = false
+
+    // What waits to be sent: `output` from `outputStart` on.
+    var output: [UInt8] = []
+    var outputStart = 0
+    var isWritable = true
+    var isQueuedForFlush = false
+    var isStallArmed = false
+    /// Bytes a stream wrote since it last waited or gave way.
+    var bytesSinceYield = 0
+    var writeWaiter: UnsafeContinuation<Void, Never>?
+
+    /// Nothing more can be received or sent.
+    private(set) var isBroken = false
+    private var isClosed = false
+
+    // The present exchange.
+    var framing = BodyFraming.none
+    var chunks: ChunkDecoder?
+    var mustContinue = false
+    var failure: ProtocolProblem?
+    var keepsAlive = true
+    var stream = StreamState.none
+    enum StreamState { case none, open, finished }
+
+    var expired: Deadline?
+    private var deadline: Deadline?
+    // The least rate: bytes that had come, and for how long the handler has waited, in this period.
+    var bodyBytesAtCheck = 0
+    var bodyWaited = Duration.zero
+    private lazy var deadlineTimer = WheelTimer { [unowned self] in deadlinePassed() }
+    private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
+    private var armed: Wakeup?
+    private lazy var wakeTimer = WheelTimer { [unowned self] in armed?.wake() }
+
+    init(_ descriptor: Int32, _ loop: EventLoop, _ server: Server) {
+        self.descriptor = descriptor
+        self.loop = loop
+        self.server = server
+    }
+
+    var limits: Limits { server.configuration.limits }
+    var clientIsGone: Bool { peerEnded || isBroken }
+    /// Asked for once: a broken connection cannot tell any more.
+    private(set) lazy var peer = Socket.peer(descriptor)
+
+    // MARK: - Hot path
+
+    func run() async {
+        while await readHead() {
+            exchange.started = loop.now
+            if await discardMeaninglessBody() { await server.handler.handle(exchange) }
+            if await !endExchange() { break }
+        }
+        await end()
+    }
+
+    /// Reads the next head into the exchange; false when there is none to answer any more.
+    private func readHead() async -> Bool {
+        var parser = HeadParser(limits)
+        while true {
+            if inputStart < input.count {
+                let isFirst = parser.isFresh
+                switch parser.advance(input, from: inputStart, into: &exchange.head) {
+                case .complete(let byteCount):
+                    use(byteCount)
+                    setDeadline(nil)
+                    return beginExchange()
+                case .failed(let problem):
+                    refuse(problem)
+                    return false
+                case .needMore:
+                    if isFirst { setDeadline(.head, after: limits.headDeadline) }
+                }
+            } else if server.isDraining {
+                return false
+            }
+            if parser.isFresh { setDeadline(.idle, after: limits.idle) }
+            guard await fill() else {
+                if expired == .head { refuse(.requestTimeout) }
+                return false
+            }
+        }
+    }
+
+    private func beginExchange() -> Bool {
+        // The parser has checked the framing; it cannot fail a second time.
+        framing = (try? exchange.head.framing()) ?? .none
+        chunks = framing == .chunked ? ChunkDecoder(limits) : nil
+        mustContinue = framing != .none && exchange.head.expectsContinue
+        keepsAlive = exchange.head.keepsAlive
+        bodyBytesAtCheck = 0
+        bodyWaited = .zero
+        exchange.receivedBodyBytes = 0
+        exchange.sentBytes = 0
+        server.statistics.requests.add(1)
+        return true
+    }
+
+    /// What must happen between an answer and the next request; false where there is none.
+    private func endExchange() async -> Bool {
+        disarm()
+        if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
+        if stream == .open {
+            flush()
+            // Where the end of the connection is the end of the answer, only a reset tells them apart.
+            if exchange.head.isHTTP10 { Socket.resetOnClose(descriptor) }
+            breakOff()
+        }
+        server.configuration.observer?.exchangeEnded(exchange)
+        if isBroken || !keepsAlive { return false }
+        guard await discardBody(), failure == nil else { return false }
+        // A client that only asks and never reads gets no further answers.
+        await waitForReader()
+        exchange.responseStatus = 0
+        stream = .none
+        return !isBroken
+    }
+
+    /// Content of these methods means nothing (RFC 9110 §9.3.1): it is thrown away before the answer,
+    /// so that a body with broken framing is refused however its bytes come. False: answered already.
+    private func discardMeaninglessBody() async -> Bool {
+        switch exchange.head.method {
+        case .post, .put, .patch: return true
+        case .get, .head, .delete, .options:
+            if framing == .none { return true }
+            let isDiscarded = await discardBody()
+            if !isDiscarded { refuse(failure ?? .chunkTooLarge) }
+            return isDiscarded
+        }
+    }
+
+    /// Reads what is left of the body to nowhere; false where it is too much, or broken.
+    private func discardBody() async -> Bool {
+        var discarded = 0
+        do {
+            while let bytes = try await nextBodyBytes() {
+                discarded += bytes.count
+                if discarded > limits.discardedBodyBytes { return false }
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    // MARK: - Its end
+
+    /// Lets the last answer out, and gives a client that was still sending the time to read it.
+    private func end() async {
+        await waitForReader(atMost: 0)
+        if mustLinger {
+            Socket.endSending(descriptor)
+            expired = nil
+            setDeadline(.lingering, after: limits.lingering)
+            use(input.count - inputStart)
+            while await fill() { use(input.count - inputStart) }
+        }
+        close()
+    }
+
+    /// Closing with bytes unread resets the connection, which can take the answer away from a client
+    /// that has not read it. Bytes may be on their way unless the client itself said it was done.
+    private var mustLinger: Bool {
+        if isBroken || expired == .idle { return false }
+        return framing != .none || inputStart < input.count || failure != nil || isReadable
+            || exchange.responseStatus != 0 && server.isDraining
+    }
+
+    /// No more bytes in or out: whoever waits finds out at once.
+    func breakOff() {
+        isBroken = true
+        armed?.wake()
+        resumeReader()
+        resumeWriter()
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        breakOff()
+        setDeadline(nil)
+        setStallDeadline(false)
+        disarm()
+        loop.remove(slot: slot)
+        Glibc.close(descriptor)
+        server.connectionClosed()
+    }
+
+    /// A connection without a request under way is over; one with, ends behind its answer.
+    func beginDrain() {
+        if deadline == .idle {
+            // Not broken off: an answer may still be on its way out.
+            expired = .idle
+            resumeReader()
+        } else {
+            armed?.wake()
+        }
+    }
+
+    // MARK: - Events and deadlines
+
+    func handle(_ event: Poller.Event) {
+        if event.isEnded {
+            peerEnded = true
+            armed?.wake()
+        }
+        if event.isReadable || event.isEnded {
+            isReadable = true
+            resumeReader()
+        }
+        if event.isWritable {
+            isWritable = true
+            if outputStart < output.count { flush() }
+        }
+        if event.isBroken, writeWaiter != nil { breakOff() }
+    }
+
+    func setDeadline(_ kind: Deadline?, after duration: Duration = .zero) {
+        if kind == nil {
+            if deadline != nil { loop.timers.cancel(deadlineTimer) }
+            deadline = nil
+        } else {
+            deadline = kind
+            loop.timers.arm(deadlineTimer, at: loop.now + duration)
+        }
+    }
+
+    private func deadlinePassed() {
+        // Bytes that came while the server itself was late are looked at first.
+        if isReadable, deadline == .body || deadline == .idle {
+            return loop.timers.arm(deadlineTimer, at: loop.now + .milliseconds(100))
+        }
+        expired = deadline
+        resumeReader()
+    }
+
+    /// An answer that is on its way but not taken: every taken byte buys another period.
+    func setStallDeadline(_ isStalled: Bool) {
+        if isStalled {
+            loop.timers.arm(stallTimer, at: loop.now + limits.writeStall)
+        } else if isStallArmed {
+            loop.timers.cancel(stallTimer)
+        }
+        isStallArmed = isStalled
+    }
+
+    private func stalled() {
+        isStallArmed = false
+        breakOff()
+    }
+
+    func arm(_ wakeup: Wakeup, until deadline: Instant?) {
+        armed = wakeup
+        // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
+        if output.isEmpty { output = [] }
+        if input.isEmpty { input = [] }
+        // What happened before is not told a second time.
+        if clientIsGone || server.isDraining { wakeup.wake() }
+        if let deadline {
+            loop.timers.arm(wakeTimer, at: deadline)
+        } else {
+            loop.timers.cancel(wakeTimer)
+        }
+    }
+
+    func disarm() {
+        guard armed != nil else { return }
+        armed = nil
+        loop.timers.cancel(wakeTimer)
+    }
+
+    func resumeReader() {
+        let waiter = readWaiter
+        readWaiter = nil
+        waiter?.resume()
+    }
+
+    func resumeWriter() {
+        let waiter = writeWaiter
+        writeWaiter = nil
+        waiter?.resume()
+    }
+}

@@ -1,0 +1,32 @@
+/// Every limit of the server, named, with its default. Times are counted on the monotonic clock.
+package struct Limits: Sendable {
+    /// Connections open at a time, over all event loops; more are closed at once.
+    package var connections = 20_000
+    /// Bytes of a request line, and of the target in it (RFC 9112 §3 recommends 8,000 at least).
+    package var requestLineBytes = 8 << 10
+    /// Bytes of a head in all, request line and fields.
+    package var headBytes = 32 << 10
+    /// Header fields of a request, and trailer fields of a chunked body.
+    package var fieldCount = 100
+    /// Bytes of chunk extensions in one body; nobody uses them for good.
+    package var chunkExtensionBytes = 1 << 10
+    /// The largest single chunk.
+    package var chunkBytes = 1 << 30
+    /// From the first byte of a head to its last, however slowly they come.
+    package var headDeadline = Duration.seconds(10)
+    /// A body that a handler waits for must bring `bodyRate` bytes a second, looked at this often.
+    package var bodyGrace = Duration.seconds(5)
+    package var bodyRate = 240
+    /// Of a body nobody read, what is read and thrown away to keep the connection.
+    package var discardedBodyBytes = 64 << 10
+    /// Between requests.
+    package var idle = Duration.seconds(60)
+    /// For a client to take any byte that waits for it.
+    package var writeStall = Duration.seconds(30)
+    /// For a client to see the answer to what it was still sending (RFC 9112 §9.6).
+    package var lingering = Duration.seconds(2)
+    /// Unsent bytes of a stream beyond which its handler waits.
+    package var streamBufferBytes = 256 << 10
+
+    package init() {}
+}
