@@ -6,27 +6,32 @@ extension Connection {
     /// Waits for more input; false when none will come: the peer ended, a deadline passed, it broke.
     func fill() async -> Bool {
         while true {
-            if isBroken { return false }
+            if isBroken || isAtEnd || expired != nil { return false }
+            if mustYield {
+                mustYield = false
+                await loop.nextTurn()
+                continue
+            }
             if isReadable {
                 switch Socket.receive(descriptor, into: loop.scratch) {
                 case .bytes(let count):
                     input.append(contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
                     // Edge-triggered: a short read emptied the socket, the next bytes are a new event.
-                    isReadable = count == loop.scratch.count || peerEnded
+                    mustYield = count == loop.scratch.count
+                    isReadable = mustYield || peerEnded
                     server.statistics.receivedBytes.add(UInt64(count))
                     return true
                 case .wouldBlock: isReadable = false
                 case .ended:
                     peerEnded = true
+                    isAtEnd = true
                     return false
                 case .failed:
                     breakOff()
                     return false
                 }
             }
-            if expired != nil { return false }
             await withUnsafeContinuation { readWaiter = $0 }
-            if expired != nil { return false }
         }
     }
 
@@ -57,6 +62,8 @@ extension Connection {
             if inputStart < input.count {
                 let body = try takeBody(most)
                 exchange.receivedBodyBytes += body.count
+                // A client that sends its body does not wait to be asked for it.
+                mustContinue = false
                 if !body.isEmpty { return body }
                 continue
             }
@@ -100,13 +107,13 @@ extension Connection {
             mustContinue = false
             send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8))
         }
-        if limits.bodyRate > 0 {
-            bodyBytesAtCheck = exchange.receivedBodyBytes
-            setDeadline(.body, after: limits.bodyGrace)
-        }
+        let isTimed = limits.bodyRate > 0
+        let began = loop.now
+        if isTimed { setDeadline(.body, after: limits.bodyGrace - bodyWaited) }
         let hasMore = await fill()
         setDeadline(nil)
-        if hasMore { return }
+        if isTimed { countBodyWait(loop.now - began) }
+        if hasMore, expired == nil { return }
         if expired == .body {
             failure = .requestTimeout
         } else {
@@ -115,5 +122,18 @@ extension Connection {
         }
         keepsAlive = false
         throw .broken
+    }
+
+    /// The time a handler has waited for the body adds up over its reads, so that a byte now and then
+    /// does not buy a whole period.
+    private func countBodyWait(_ waited: Duration) {
+        bodyWaited += waited
+        guard bodyWaited >= limits.bodyGrace else { return }
+        // What this read brought is still in `input`.
+        let came = exchange.receivedBodyBytes + input.count - inputStart - bodyBytesAtCheck
+        let wanted = Int64(limits.bodyRate) * max(1, limits.bodyGrace.wholeMilliseconds) / 1000
+        if Int64(came) < wanted { expired = .body }
+        bodyBytesAtCheck = exchange.receivedBodyBytes
+        bodyWaited = .zero
     }
 }

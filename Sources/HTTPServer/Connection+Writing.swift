@@ -11,7 +11,7 @@ extension Connection {
 
     /// The server's own answer; the connection closes behind it.
     func refuse(_ problem: ProtocolProblem) {
-        guard exchange.responseStatus == 0 || stream == .none else { return breakOff() }
+        guard exchange.responseStatus == 0 else { return breakOff() }
         failure = problem
         keepsAlive = false
         sendWhole(problem.response)
@@ -103,12 +103,23 @@ extension Connection {
             output.append(contentsOf: "\r\n".utf8)
         }
         queued(output.count - before)
-        while unsentBytes > limits.streamBufferBytes, !isBroken {
+        bytesSinceYield += bytes.count
+        if bytesSinceYield > 256 << 10 {
+            bytesSinceYield = 0
+            await loop.nextTurn()
+        }
+        await waitForReader()
+        if isBroken { throw .clientGone }
+    }
+
+    /// Returns when no more than `atMost` bytes (`Limits.streamBufferBytes`) are unsent, or it broke.
+    func waitForReader(atMost limit: Int? = nil) async {
+        let limit = limit ?? limits.streamBufferBytes
+        while unsentBytes > limit, !isBroken {
             flush()
-            if unsentBytes <= limits.streamBufferBytes || isBroken { break }
+            if unsentBytes <= limit || isBroken { return }
             await withUnsafeContinuation { writeWaiter = $0 }
         }
-        if isBroken { throw .clientGone }
     }
 
     func finish() {
@@ -154,14 +165,16 @@ extension Connection {
             }
         }
         if outputStart == output.count {
-            if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 16 << 10) }
+            // A larger buffer is not kept over the wait for the next request: 20,000 may be idle.
+            if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 4096) }
             outputStart = 0
             setStallDeadline(false)
-        } else if outputStart > 1 << 20 {
+        } else if outputStart > output.count / 2, outputStart > 64 << 10 {
+            // Half of it at least: what is moved is paid for by what was sent.
             output.removeFirst(outputStart)
             outputStart = 0
         }
-        if unsentBytes > 0, !isBroken, progressed || writeWaiter == nil { setStallDeadline(true) }
+        if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
         if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
     }
 }

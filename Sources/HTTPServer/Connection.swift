@@ -19,15 +19,23 @@ final class Connection: @unchecked Sendable {
     var input: [UInt8] = []
     var inputStart = 0
     var isReadable = true
-    /// The peer ended its sending side.
+    /// The peer ended its sending side; there may still be bytes to read.
     var peerEnded = false
+    /// Everything it sent has been read.
+    var isAtEnd = false
     var readWaiter: UnsafeContinuation<Void, Never>?
+
+    /// The last read filled the scratch: there is more, and others have not had their turn.
+    var mustYield = false
 
     // What waits to be sent: `output` from `outputStart` on.
     var output: [UInt8] = []
     var outputStart = 0
     var isWritable = true
     var isQueuedForFlush = false
+    var isStallArmed = false
+    /// Bytes a stream wrote since it last waited or gave way.
+    var bytesSinceYield = 0
     var writeWaiter: UnsafeContinuation<Void, Never>?
 
     /// Nothing more can be received or sent.
@@ -45,9 +53,11 @@ final class Connection: @unchecked Sendable {
 
     var expired: Deadline?
     private var deadline: Deadline?
+    // The least rate: bytes that had come, and for how long the handler has waited, in this period.
     var bodyBytesAtCheck = 0
+    var bodyWaited = Duration.zero
     private lazy var deadlineTimer = WheelTimer { [unowned self] in deadlinePassed() }
-    private lazy var stallTimer = WheelTimer { [unowned self] in breakOff() }
+    private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
     private var armed: Wakeup?
     private lazy var wakeTimer = WheelTimer { [unowned self] in armed?.wake() }
 
@@ -59,7 +69,8 @@ final class Connection: @unchecked Sendable {
 
     var limits: Limits { server.configuration.limits }
     var clientIsGone: Bool { peerEnded || isBroken }
-    var peer: String { Socket.peer(descriptor) }
+    /// Asked for once: a broken connection cannot tell any more.
+    private(set) lazy var peer = Socket.peer(descriptor)
 
     // MARK: - Hot path
 
@@ -84,9 +95,7 @@ final class Connection: @unchecked Sendable {
                     setDeadline(nil)
                     return beginExchange()
                 case .failed(let problem):
-                    exchange.head.reset()
-                    refuse(problem)
-                    return false
+                    return refuseHead(problem)
                 case .needMore:
                     if isFirst { setDeadline(.head, after: limits.headDeadline) }
                 }
@@ -95,10 +104,19 @@ final class Connection: @unchecked Sendable {
             }
             if parser.isFresh { setDeadline(.idle, after: limits.idle) }
             guard await fill() else {
-                if expired == .head { refuse(.requestTimeout) }
-                return false
+                return expired == .head ? refuseHead(.requestTimeout) : false
             }
         }
+    }
+
+    /// Answers a head that is none; what of it was understood goes to the access log.
+    private func refuseHead(_ problem: ProtocolProblem) -> Bool {
+        exchange.started = loop.now
+        exchange.receivedBodyBytes = 0
+        exchange.sentBytes = 0
+        refuse(problem)
+        server.configuration.observer?.exchangeEnded(exchange)
+        return false
     }
 
     private func beginExchange() -> Bool {
@@ -107,8 +125,8 @@ final class Connection: @unchecked Sendable {
         chunks = framing == .chunked ? ChunkDecoder(limits) : nil
         mustContinue = framing != .none && exchange.head.expectsContinue
         keepsAlive = exchange.head.keepsAlive
-        stream = .none
-        exchange.responseStatus = 0
+        bodyBytesAtCheck = 0
+        bodyWaited = .zero
         exchange.receivedBodyBytes = 0
         exchange.sentBytes = 0
         server.statistics.requests.add(1)
@@ -121,11 +139,18 @@ final class Connection: @unchecked Sendable {
         if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
         if stream == .open {
             flush()
+            // Where the end of the connection is the end of the answer, only a reset tells them apart.
+            if exchange.head.isHTTP10 { Socket.resetOnClose(descriptor) }
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
         if isBroken || !keepsAlive { return false }
-        return await discardBody() && failure == nil && !isBroken
+        guard await discardBody(), failure == nil else { return false }
+        // A client that only asks and never reads gets no further answers.
+        await waitForReader()
+        exchange.responseStatus = 0
+        stream = .none
+        return !isBroken
     }
 
     /// Content of these methods means nothing (RFC 9110 §9.3.1): it is thrown away before the answer,
@@ -159,19 +184,23 @@ final class Connection: @unchecked Sendable {
 
     /// Lets the last answer out, and gives a client that was still sending the time to read it.
     private func end() async {
-        while outputStart < output.count, !isBroken {
-            flush()
-            if outputStart < output.count, !isBroken {
-                await withUnsafeContinuation { writeWaiter = $0 }
-            }
-        }
-        if !isBroken, !peerEnded, expired != .idle, framing != .none || inputStart < input.count || failure != nil {
+        await waitForReader(atMost: 0)
+        if mustLinger {
             Socket.endSending(descriptor)
+            expired = nil
             setDeadline(.lingering, after: limits.lingering)
             use(input.count - inputStart)
             while await fill() { use(input.count - inputStart) }
         }
         close()
+    }
+
+    /// Closing with bytes unread resets the connection, which can take the answer away from a client
+    /// that has not read it. Bytes may be on their way unless the client itself said it was done.
+    private var mustLinger: Bool {
+        if isBroken || isAtEnd || expired == .idle { return false }
+        return framing != .none || inputStart < input.count || failure != nil || isReadable
+            || exchange.responseStatus != 0 && server.isDraining
     }
 
     /// No more bytes in or out: whoever waits finds out at once.
@@ -187,7 +216,7 @@ final class Connection: @unchecked Sendable {
         isClosed = true
         breakOff()
         setDeadline(nil)
-        loop.timers.cancel(stallTimer)
+        setStallDeadline(false)
         disarm()
         loop.remove(slot: slot)
         Glibc.close(descriptor)
@@ -196,7 +225,13 @@ final class Connection: @unchecked Sendable {
 
     /// A connection without a request under way is over; one with, ends behind its answer.
     func beginDrain() {
-        if deadline == .idle { breakOff() } else { armed?.wake() }
+        if deadline == .idle {
+            // Not broken off: an answer may still be on its way out.
+            expired = .idle
+            resumeReader()
+        } else {
+            armed?.wake()
+        }
     }
 
     // MARK: - Events and deadlines
@@ -218,41 +253,46 @@ final class Connection: @unchecked Sendable {
     }
 
     func setDeadline(_ kind: Deadline?, after duration: Duration = .zero) {
-        deadline = kind
         if kind == nil {
-            loop.timers.cancel(deadlineTimer)
+            if deadline != nil { loop.timers.cancel(deadlineTimer) }
+            deadline = nil
         } else {
+            deadline = kind
             loop.timers.arm(deadlineTimer, at: loop.now + duration)
         }
     }
 
     private func deadlinePassed() {
-        // A body that comes fast enough is given the next period.
-        if deadline == .body, !bodyIsTooSlow() { return }
+        // Bytes that came while the server itself was late are looked at first.
+        if isReadable, deadline == .body || deadline == .idle {
+            return loop.timers.arm(deadlineTimer, at: loop.now + .milliseconds(100))
+        }
         expired = deadline
         resumeReader()
-    }
-
-    private func bodyIsTooSlow() -> Bool {
-        let came = exchange.receivedBodyBytes - bodyBytesAtCheck
-        let wanted = Int64(limits.bodyRate) * max(1, limits.bodyGrace.wholeMilliseconds) / 1000
-        if Int64(came) < wanted { return true }
-        bodyBytesAtCheck = exchange.receivedBodyBytes
-        setDeadline(.body, after: limits.bodyGrace)
-        return false
     }
 
     /// An answer that is on its way but not taken: every taken byte buys another period.
     func setStallDeadline(_ isStalled: Bool) {
         if isStalled {
             loop.timers.arm(stallTimer, at: loop.now + limits.writeStall)
-        } else {
+        } else if isStallArmed {
             loop.timers.cancel(stallTimer)
         }
+        isStallArmed = isStalled
+    }
+
+    private func stalled() {
+        isStallArmed = false
+        breakOff()
     }
 
     func arm(_ wakeup: Wakeup, until deadline: Instant?) {
         armed = wakeup
+        // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
+        if output.isEmpty { output = [] }
+        if input.isEmpty { input = [] }
+        // What happened before is not told a second time.
+        if clientIsGone || server.isDraining { wakeup.wake() }
         if let deadline {
             loop.timers.arm(wakeTimer, at: deadline)
         } else {

@@ -21,6 +21,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var generations: [UInt32] = []
     private var freeSlots: [Int] = []
     private var unflushed: [Connection] = []
+    private var flushing: [Connection] = []
+    /// Tasks that gave way to others until the next turn.
+    private var yielded: [UnsafeContinuation<Void, Never>] = []
     private var ready: [UnownedJob] = []
     private var running: [UnownedJob] = []
     private var date = (second: Int64.min, bytes: [UInt8]())
@@ -70,21 +73,26 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         thread.store(UInt(pthread_self()), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
-            now = time.now()
             for timer in timers.expired(now) { TimerWheel.fire(timer) }
             runJobs()
             flush()
         }
         for connection in connections { connection?.close() }
+        resumeYielded()
         runJobs()
-        poller.close()
+        // Another thread may be given this one's name; it is not the loop.
+        thread.store(0, ordering: .relaxed)
     }
 
     private func waitForEvents() {
         isAsleep.store(true, ordering: .sequentiallyConsistent)
-        let hasWork = takeRemote() || !ready.isEmpty
+        takeRemote()
+        let hasWork = !ready.isEmpty || !yielded.isEmpty || !unflushed.isEmpty
         let timeout = hasWork ? 0 : timers.millisecondsUntilNext(now) ?? -1
-        for index in 0..<poller.wait(milliseconds: timeout) {
+        let eventCount = poller.wait(milliseconds: timeout)
+        // Before anything sets a deadline: the wait may have been long.
+        now = time.now()
+        for index in 0..<eventCount {
             guard let event = poller.event(index) else { continue }
             if event.token == 1 {
                 acceptor?()
@@ -93,11 +101,12 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             }
         }
         isAsleep.store(false, ordering: .sequentiallyConsistent)
-        _ = takeRemote()
+        takeRemote()
+        resumeYielded()
     }
 
-    /// The jobs and calls of other threads; false where there were none.
-    private func takeRemote() -> Bool {
+    /// The jobs and calls of other threads.
+    private func takeRemote() {
         let (jobs, calls) = remote.withLock {
             let taken = $0
             $0.jobs.removeAll(keepingCapacity: $0.jobs.isEmpty)
@@ -106,11 +115,24 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         }
         ready.append(contentsOf: jobs)
         for call in calls { call() }
-        return !jobs.isEmpty || !calls.isEmpty
     }
 
+    /// Lets other connections, timers and new events come first: what could go on without end without
+    /// ever waiting calls this now and then.
+    func nextTurn() async {
+        await withUnsafeContinuation { yielded.append($0) }
+    }
+
+    private func resumeYielded() {
+        guard !yielded.isEmpty else { return }
+        let continuations = yielded
+        yielded.removeAll()
+        for continuation in continuations { continuation.resume() }
+    }
+
+    /// Some rounds only: jobs that make jobs must not keep events and timers out.
     private func runJobs() {
-        while !ready.isEmpty {
+        for _ in 0..<64 where !ready.isEmpty {
             swap(&ready, &running)
             for job in running { job.runSynchronously(on: asUnownedTaskExecutor()) }
             running.removeAll(keepingCapacity: true)
@@ -118,11 +140,13 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
 
     /// Answers that are ready together leave in one write for each connection.
+    ///
+    /// What the jobs it wakes have to send goes out in the next turn, which does not wait.
     private func flush() {
         guard !unflushed.isEmpty else { return }
-        let connections = unflushed
-        unflushed.removeAll(keepingCapacity: true)
-        for connection in connections { connection.flushAtEndOfTurn() }
+        swap(&unflushed, &flushing)
+        for connection in flushing { connection.flushAtEndOfTurn() }
+        flushing.removeAll(keepingCapacity: true)
         runJobs()
     }
 

@@ -58,11 +58,13 @@ extension RequestHead {
     var keepsAlive: Bool {
         var keepsAlive = !isHTTP10
         for line in values(of: .connection) {
-            for option in bytes[line].split(separator: UInt8(ascii: ",")) {
-                let option = String(decoding: option, as: UTF8.self).lowercased()
-                    .filter { $0 != " " && $0 != "\t" }
-                if option == "close" { return false }
-                if option == "keep-alive" { keepsAlive = true }
+            var start = line.lowerBound
+            while start < line.upperBound {
+                let end = bytes[start..<line.upperBound].firstIndex(of: UInt8(ascii: ",")) ?? line.upperBound
+                let option = trimmed(bytes, start..<end)
+                if matches(option, "close") { return false }
+                if matches(option, "keep-alive") { keepsAlive = true }
+                start = end + 1
             }
         }
         return keepsAlive
@@ -77,8 +79,8 @@ extension RequestHead {
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), without the user part and sub-delimiters nobody needs.
-enum Host {
-    static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool {
+package enum Host {
+    package static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool {
         var port = bytes[bytes.endIndex...]
         var name = bytes
         if bytes.first == UInt8(ascii: "[") {

@@ -118,14 +118,20 @@ package struct HeadParser: Sendable {
 
 /// The value in `range` without white space around it; control bytes are refused (RFC 9110 §5.5).
 func fieldValue(_ bytes: [UInt8], _ range: Range<Int>) throws(ProtocolProblem) -> Range<Int> {
+    let value = trimmed(bytes, range)
+    for index in value {
+        let byte = bytes[index]
+        if byte < 0x20 && byte != 0x09 || byte == 0x7F { throw .malformedRequest }
+    }
+    return value
+}
+
+/// `range` without the spaces and tabs at its ends.
+func trimmed(_ bytes: [UInt8], _ range: Range<Int>) -> Range<Int> {
     var start = range.lowerBound
     var end = range.upperBound
     while start < end, bytes[start] == 0x20 || bytes[start] == 0x09 { start += 1 }
     while start < end, bytes[end - 1] == 0x20 || bytes[end - 1] == 0x09 { end -= 1 }
-    for index in start..<end {
-        let byte = bytes[index]
-        if byte < 0x20 && byte != 0x09 || byte == 0x7F { throw .malformedRequest }
-    }
     return start..<end
 }
 

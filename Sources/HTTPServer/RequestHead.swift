@@ -13,7 +13,7 @@ package struct RequestHead: Sendable {
     var authority: Range<Int>?
     var fields: [(name: Range<Int>, value: Range<Int>)] = []
     /// By `FieldName`: the index in `fields` of its first line, plus one; 0 where there is none.
-    private var places = [UInt8](repeating: 0, count: FieldName.allCases.count)
+    private var places = [UInt32](repeating: 0, count: FieldName.allCases.count)
 
     package init() {}
 
@@ -45,9 +45,12 @@ package struct RequestHead: Sendable {
     // MARK: - For the parser
 
     mutating func reset() {
-        bytes.removeAll(keepingCapacity: true)
-        fields.removeAll(keepingCapacity: true)
+        // A connection that once sent a large head does not keep its memory.
+        bytes.removeAll(keepingCapacity: bytes.capacity <= 2048)
+        fields.removeAll(keepingCapacity: fields.capacity <= 32)
         for index in places.indices { places[index] = 0 }
+        method = .get
+        path = 0..<0
         query = nil
         authority = nil
         isHTTP10 = false
@@ -57,7 +60,7 @@ package struct RequestHead: Sendable {
     mutating func file(_ name: FieldName) -> Bool {
         let place = Int(name.rawValue)
         if places[place] > 0 { return name.mayRepeat }
-        places[place] = UInt8(truncatingIfNeeded: fields.count)
+        places[place] = UInt32(truncatingIfNeeded: fields.count)
         return true
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import HTTPServer
 import Platform
 import TestSupport
@@ -6,8 +7,11 @@ import TestSupport
 final class TestServer: Sendable {
     let server: Server
     let port: UInt16
+    /// As the server tells it.
+    let address: String
 
     init(
+        time: any TimeSource = SystemTime(),
         handler: @escaping @Sendable (Exchange) async -> Void = TestServer.echo,
         change: (inout Server.Configuration) -> Void = { _ in }
     ) throws {
@@ -15,8 +19,8 @@ final class TestServer: Sendable {
         configuration.port = 0
         configuration.loopCount = 2
         change(&configuration)
-        server = Server(configuration, handler: Handler(body: handler), time: SystemTime())
-        let address = try server.start()
+        server = Server(configuration, handler: Handler(body: handler), time: time)
+        address = try server.start()
         port = UInt16(address.split(separator: ":").last!)!
     }
 
@@ -44,6 +48,15 @@ final class TestServer: Sendable {
         client.send(request)
         return String(decoding: client.receiveAll(), as: UTF8.self)
     }
+}
+
+/// Whether `condition` comes to hold, looked at for ten seconds at most.
+func eventually(_ condition: () -> Bool) -> Bool {
+    for _ in 0..<10_000 {
+        if condition() { return true }
+        usleep(1000)
+    }
+    return false
 }
 
 let canary = "GET /canary HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -5,10 +5,13 @@ import Glibc
 package final class RawClient: @unchecked Sendable {
     private let descriptor: Int32
     package private(set) var isClosedByPeer = false
+    /// The peer closed by a reset, so that what came cannot pass for all there was.
+    package private(set) var isReset = false
 
-    /// Connects to 127.0.0.1.
-    package init(port: UInt16, receiveTimeoutSeconds: Int = 10) {
+    /// Connects to 127.0.0.1. A small `receiveBuffer` (bytes) makes a slow reader felt early.
+    package init(port: UInt16, receiveTimeoutSeconds: Int = 10, receiveBuffer: Int32? = nil) {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if var receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -29,16 +32,19 @@ package final class RawClient: @unchecked Sendable {
     deinit { close(descriptor) }
 
     /// Sends all of `bytes`, in pieces of `piece` bytes; stops quietly where the peer has closed.
-    package func send(_ bytes: [UInt8], piece: Int = .max) {
+    /// Whether all of them went out.
+    @discardableResult
+    package func send(_ bytes: [UInt8], piece: Int = .max) -> Bool {
         var start = 0
         while start < bytes.count {
             let count = min(piece, bytes.count - start)
             let sent = bytes[start..<(start + count)].withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress, count, Int32(MSG_NOSIGNAL))
             }
-            guard sent > 0 else { return }
+            guard sent > 0 else { return false }
             start += sent
         }
+        return true
     }
 
     package func send(_ text: String) { send(Array(text.utf8)) }
@@ -49,7 +55,8 @@ package final class RawClient: @unchecked Sendable {
     package func receive() -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         let count = recv(descriptor, &buffer, buffer.count, 0)
-        if count == 0 || count < 0 && errno == ECONNRESET { isClosedByPeer = true }
+        isReset = count < 0 && errno == ECONNRESET
+        if count == 0 || isReset { isClosedByPeer = true }
         return count > 0 ? Array(buffer[..<count]) : []
     }
 

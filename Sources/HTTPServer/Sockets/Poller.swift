@@ -70,8 +70,10 @@ final class Poller {
             isEnded: isBroken || events & EPOLLRDHUP.rawValue != 0, isBroken: isBroken)
     }
 
-    func close() {
-        Glibc.close(descriptor)
-        Glibc.close(wakeDescriptor)
+    // Not when the loop ends: a thread that still wants to wake it would write into whatever has the
+    // descriptor's number by then (pitfall 28).
+    deinit {
+        close(descriptor)
+        close(wakeDescriptor)
     }
 }

@@ -37,6 +37,13 @@ enum Socket {
         }
     }
 
+    /// Makes `close` send a reset instead of a regular end.
+    static func resetOnClose(_ descriptor: Int32) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
