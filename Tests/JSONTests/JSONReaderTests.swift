@@ -220,8 +220,12 @@ struct `JSONTestSuite` {
     @Test func `the 22 transform cases keep every byte of what they hold`() throws {
         let files = SharedTestData.files("JSONTestSuite/test_transform")
         #expect(files.count == 22)
-        #expect(files.count { isJSON($0.bytes, in: 0..<$0.bytes.count) } == 22)
-        for (name, bytes) in files where isJSON(bytes, in: 0..<bytes.count) {
+        for (name, bytes) in files {
+            // Three hold surrogates encoded as UTF-8, which is none.
+            if name.contains("invalid_codepoint"), !name.contains("escaped") {
+                #expect(failure(bytes) == JSONError(.badUTF8, at: 3), "\(name)")
+                continue
+            }
             var reader = JSONReader(bytes)
             let value = try reader.skipValue()
             var writer = JSONWriter()
