@@ -7,6 +7,8 @@ import Synchronization
 /// A file's content is durable by `sync` of the file, its name by `syncDirectory` of the directory,
 /// and neither implies the other. `crash` keeps some of the rest: of each file the first few unsynced
 /// changes, the next one torn at 512 bytes or grown by zeros; of each directory the first few changes.
+/// A directory is there at once, unless `losesDirectories`: then it is an entry like a file, and what is
+/// in it goes with it.
 package final class SimulatedDisk: Disk {
     package enum Operation: String, Sendable, CaseIterable {
         case open, create, list, rename, remove, syncDirectory, read, write, sync, truncate
@@ -52,7 +54,6 @@ package final class SimulatedDisk: Disk {
         var entries: [String: Int] = [:]
         var durableEntries: [String: Int] = [:]
         fileprivate var unsyncedEntries: [String: [EntryChange]] = [:]
-        var directories: Set<String> = ["/"]
         var epoch = 0
         var operationCount = 0
         var plan: Plan?
@@ -60,10 +61,14 @@ package final class SimulatedDisk: Disk {
         var trace: [String] = []
     }
 
+    /// Stands for a directory where a file's number would be.
+    private static let directoryMark = -1
+
     fileprivate let state = Mutex(State())
     private let syncGate = Gate()
+    private let losesDirectories: Bool
 
-    package init() {}
+    package init(losesDirectories: Bool = false) { self.losesDirectories = losesDirectories }
 
     // MARK: - What tests do
 
@@ -108,12 +113,15 @@ package final class SimulatedDisk: Disk {
             }
             for directory in state.unsyncedEntries.keys.sorted() {
                 let changes = state.unsyncedEntries[directory] ?? []
-                let kept = Int(random.next(below: UInt64(changes.count) + 1))
+                let kept = random.below(changes.count + 1)
                 for change in changes.prefix(kept) {
                     Self.apply(change, to: &state.durableEntries)
                 }
             }
             state.unsyncedEntries = [:]
+            state.durableEntries = state.durableEntries.filter {
+                Self.hasDirectories($0.key, in: state.durableEntries)
+            }
             state.entries = state.durableEntries
             let used = Set(state.entries.values)
             state.files = state.files.filter { used.contains($0.key) }
@@ -136,10 +144,13 @@ package final class SimulatedDisk: Disk {
         try check(operation, path)
         return try state.withLock { state throws(DiskError) in
             if let file = state.entries[path] {
+                guard file != Self.directoryMark else {
+                    throw DiskError(operation: "open", path: path, code: EISDIR)
+                }
                 return SimulatedFile(self, path, file, state.epoch)
             }
             guard mode == .readWrite else { throw .notFound("open", path) }
-            guard state.directories.contains(Self.directory(of: path)) else {
+            guard Self.isDirectory(Self.directory(of: path), in: state.entries) else {
                 throw .notFound("open", path)
             }
             let file = state.nextFile
@@ -152,22 +163,27 @@ package final class SimulatedDisk: Disk {
 
     package func list(_ directory: String) throws(DiskError) -> [String] {
         try check(.list, directory)
-        return state.withLock { state in
-            state.entries.keys.filter { Self.directory(of: $0) == directory }
+        return try state.withLock { state throws(DiskError) in
+            guard Self.isDirectory(directory, in: state.entries) else {
+                throw .notFound("opendir", directory)
+            }
+            return state.entries.keys.filter { Self.directory(of: $0) == directory }
                 .map { String($0.dropFirst(directory.count + 1)) }
         }
     }
 
     package func exists(_ path: String) -> Bool {
-        state.withLock { $0.entries[path] != nil || $0.directories.contains(path) }
+        state.withLock { $0.entries[path] != nil || path == "/" }
     }
 
     package func createDirectory(_ path: String) throws(DiskError) {
         state.withLock { state in
             var path = path
-            while path != "/" {
-                state.directories.insert(path)
-                path = Self.directory(of: path)
+            while path != "/", state.entries[path] == nil {
+                let parent = Self.directory(of: path)
+                change(&state, .link(path, Self.directoryMark), in: parent)
+                if !losesDirectories { state.durableEntries[path] = Self.directoryMark }
+                path = parent
             }
         }
     }
@@ -191,7 +207,15 @@ package final class SimulatedDisk: Disk {
     }
 
     package func removeDirectory(_ path: String) throws(DiskError) {
-        _ = state.withLock { $0.directories.remove(path) }
+        try state.withLock { state throws(DiskError) in
+            guard state.entries[path] == Self.directoryMark else {
+                throw .notFound("rmdir", path)
+            }
+            guard !state.entries.keys.contains(where: { Self.directory(of: $0) == path }) else {
+                throw DiskError(operation: "rmdir", path: path, code: ENOTEMPTY)
+            }
+            change(&state, .unlink(path), in: Self.directory(of: path))
+        }
     }
 
     package func syncDirectory(_ path: String) throws(DiskError) {
@@ -237,6 +261,19 @@ package final class SimulatedDisk: Disk {
         }
     }
 
+    private static func isDirectory(_ path: String, in entries: [String: Int]) -> Bool {
+        path == "/" || entries[path] == directoryMark
+    }
+
+    private static func hasDirectories(_ path: String, in entries: [String: Int]) -> Bool {
+        var path = path
+        while path != "/" {
+            path = directory(of: path)
+            guard isDirectory(path, in: entries) else { return false }
+        }
+        return true
+    }
+
     private static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/"), slash > path.startIndex else { return "/" }
         return String(path[..<slash])
@@ -264,12 +301,12 @@ extension SimulatedDisk.Content {
     }
 
     mutating func crash(_ random: inout SeededRandom) {
-        let kept = Int(random.next(below: UInt64(unsynced.count) + 1))
+        let kept = random.below(unsynced.count + 1)
         for change in unsynced.prefix(kept) { Self.apply(change, to: &durable) }
         if kept < unsynced.count, case .write(let position, let bytes) = unsynced[kept] {
-            switch random.next(below: 4) {
+            switch random.below(4) {
             case 0:
-                let torn = min(bytes.count, 512 * Int(random.next(below: 8)))
+                let torn = min(bytes.count, 512 * random.below(8))
                 Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
             case 1:
                 // The size came, the content did not.
@@ -278,7 +315,7 @@ extension SimulatedDisk.Content {
                     Self.apply(.write(position, zeros), to: &durable)
                 }
             case 2:
-                let torn = Int(random.next(below: UInt64(bytes.count) + 1))
+                let torn = random.below(bytes.count + 1)
                 Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
             default: break
             }
