@@ -6,7 +6,7 @@ extension Connection {
     /// Waits for more input; false when none will come: the peer ended, a deadline passed, it broke.
     func fill() async -> Bool {
         while true {
-            if isBroken || expired != nil { return false }
+            if isBroken || isAtEnd || expired != nil { return false }
             if mustYield {
                 mustYield = false
                 await loop.nextTurn()
@@ -24,6 +24,7 @@ extension Connection {
                 case .wouldBlock: isReadable = false
                 case .ended:
                     peerEnded = true
+                    isAtEnd = true
                     return false
                 case .failed:
                     breakOff()

@@ -19,8 +19,10 @@ final class Connection: @unchecked Sendable {
     var input: [UInt8] = []
     var inputStart = 0
     var isReadable = true
-    /// The peer ended its sending side.
+    /// The peer ended its sending side; there may still be bytes to read.
     var peerEnded = false
+    /// Everything it sent has been read.
+    var isAtEnd = false
     var readWaiter: UnsafeContinuation<Void, Never>?
 
     /// The last read filled the scratch: there is more, and others have not had their turn.
@@ -93,8 +95,7 @@ final class Connection: @unchecked Sendable {
                     setDeadline(nil)
                     return beginExchange()
                 case .failed(let problem):
-                    refuse(problem)
-                    return false
+                    return refuseHead(problem)
                 case .needMore:
                     if isFirst { setDeadline(.head, after: limits.headDeadline) }
                 }
@@ -103,10 +104,19 @@ final class Connection: @unchecked Sendable {
             }
             if parser.isFresh { setDeadline(.idle, after: limits.idle) }
             guard await fill() else {
-                if expired == .head { refuse(.requestTimeout) }
-                return false
+                return expired == .head ? refuseHead(.requestTimeout) : false
             }
         }
+    }
+
+    /// Answers a head that is none; what of it was understood goes to the access log.
+    private func refuseHead(_ problem: ProtocolProblem) -> Bool {
+        exchange.started = loop.now
+        exchange.receivedBodyBytes = 0
+        exchange.sentBytes = 0
+        refuse(problem)
+        server.configuration.observer?.exchangeEnded(exchange)
+        return false
     }
 
     private func beginExchange() -> Bool {
@@ -188,7 +198,7 @@ final class Connection: @unchecked Sendable {
     /// Closing with bytes unread resets the connection, which can take the answer away from a client
     /// that has not read it. Bytes may be on their way unless the client itself said it was done.
     private var mustLinger: Bool {
-        if isBroken || expired == .idle { return false }
+        if isBroken || isAtEnd || expired == .idle { return false }
         return framing != .none || inputStart < input.count || failure != nil || isReadable
             || exchange.responseStatus != 0 && server.isDraining
     }

@@ -79,8 +79,8 @@ extension RequestHead {
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), without the user part and sub-delimiters nobody needs.
-enum Host {
-    static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool {
+package enum Host {
+    package static func isValid(_ bytes: ArraySlice<UInt8>) -> Bool {
         var port = bytes[bytes.endIndex...]
         var name = bytes
         if bytes.first == UInt8(ascii: "[") {

@@ -1,11 +1,11 @@
 /// IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
-enum HTTPDate {
+package enum HTTPDate {
     private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
 
-    static func text(secondsSince1970 seconds: Int64) -> String {
+    package static func text(secondsSince1970 seconds: Int64) -> String {
         let seconds = max(0, seconds)
         let day = seconds / 86_400
         let second = seconds % 86_400

@@ -6,7 +6,8 @@ package protocol RequestHandler: Sendable {
     func handle(_ exchange: Exchange) async
 }
 
-/// Told of every exchange that ended, on its event loop: an access log.
+/// Told of every exchange that ended, on its event loop: an access log. Also of heads the server refused
+/// itself: their method is GET and their path empty where it did not come to them.
 package protocol ExchangeObserver: Sendable {
     func exchangeEnded(_ exchange: Exchange)
 }

@@ -1,7 +1,7 @@
-import Platform
+package import Platform
 
 /// A deadline in a `TimerWheel`. Its owner keeps it and arms it again and again.
-final class WheelTimer {
+package final class WheelTimer {
     fileprivate(set) var deadline: Instant?
     fileprivate var slot = 0
     fileprivate unowned var previous: WheelTimer?
@@ -9,7 +9,7 @@ final class WheelTimer {
     private let action: () -> Void
 
     /// `action` runs on the loop; it may arm and cancel timers.
-    init(_ action: @escaping () -> Void) { self.action = action }
+    package init(_ action: @escaping () -> Void) { self.action = action }
 
     fileprivate func fire() { action() }
 }
@@ -18,7 +18,7 @@ final class WheelTimer {
 ///
 /// A hashed wheel of 4,096 slots of 16 ms, about a minute around; what lies further is met again each
 /// time round. A timer fires up to one slot late, never early.
-struct TimerWheel {
+package struct TimerWheel {
     private static let slotCount = 4096
     private static let slotNanoseconds: Int64 = 16_000_000
 
@@ -27,9 +27,9 @@ struct TimerWheel {
     private var occupied = [UInt64](repeating: 0, count: slotCount / 64)
     private var tick: Int64
 
-    init(now: Instant) { tick = now.nanoseconds / Self.slotNanoseconds }
+    package init(now: Instant) { tick = now.nanoseconds / Self.slotNanoseconds }
 
-    mutating func arm(_ timer: WheelTimer, at deadline: Instant) {
+    package mutating func arm(_ timer: WheelTimer, at deadline: Instant) {
         cancel(timer)
         timer.deadline = deadline
         // Rounded up: never early. A deadline that passed is met at the next turn.
@@ -43,7 +43,7 @@ struct TimerWheel {
         occupied[slot / 64] |= 1 << UInt64(slot % 64)
     }
 
-    mutating func cancel(_ timer: WheelTimer) {
+    package mutating func cancel(_ timer: WheelTimer) {
         guard timer.deadline != nil else { return }
         timer.deadline = nil
         let next = timer.next
@@ -59,7 +59,7 @@ struct TimerWheel {
     }
 
     /// Milliseconds until the next slot with a timer has passed; nil where there is none.
-    func millisecondsUntilNext(_ now: Instant) -> Int32? {
+    package func millisecondsUntilNext(_ now: Instant) -> Int32? {
         let start = Int((tick + 1) % Int64(Self.slotCount))
         for step in 0...occupied.count {
             let word = (start / 64 + step) % occupied.count
@@ -76,7 +76,7 @@ struct TimerWheel {
     }
 
     /// Takes out the timers whose deadline has passed; the caller fires them with `fire(_:)`.
-    mutating func expired(_ now: Instant) -> [WheelTimer] {
+    package mutating func expired(_ now: Instant) -> [WheelTimer] {
         let target = now.nanoseconds / Self.slotNanoseconds
         var expired: [WheelTimer] = []
         // After a long pause each slot is looked at once, not once for each round.
@@ -97,5 +97,5 @@ struct TimerWheel {
         return expired
     }
 
-    static func fire(_ timer: WheelTimer) { timer.fire() }
+    package static func fire(_ timer: WheelTimer) { timer.fire() }
 }

@@ -22,8 +22,8 @@ package struct RecordBatchBuilder: Sendable {
     /// Bytes of the whole batch so far, header included.
     package var byteCount: Int { bytes.count }
 
-    /// Adds a record. `timestamp` is milliseconds since 1970; `value` nil is a tombstone. False, with
-    /// nothing added, where the record would take more than `limit` bytes as encoded.
+    /// Adds a record. `timestamp` is milliseconds since 1970; `value` nil is a tombstone. False,
+    /// with nothing added, where the record would take more than `limit` bytes as encoded.
     @discardableResult
     package mutating func append(
         timestamp: Int64, key: Span<UInt8>?, value: Span<UInt8>?, headers: RecordHeaders = .init(),

@@ -216,6 +216,23 @@ import Testing
         #expect(statuses(of: Array(answer.utf8)) == [200, 200])
     }
 
+    @Test func `the access log learns of answers, of refused heads and of nothing else`() throws {
+        final class Log: ExchangeObserver {
+            let lines = Mutex<[String]>([])
+            func exchangeEnded(_ exchange: Exchange) {
+                let path = String(decoding: exchange.head.bytes[exchange.head.path], as: UTF8.self)
+                let line = "\(exchange.head.method.rawValue) \(path) \(exchange.responseStatus)"
+                lines.withLock { $0.append("\(line) \(exchange.receivedBodyBytes)") }
+                #expect(exchange.sentBytes > 0 && exchange.peer.hasPrefix("127.0.0.1:"))
+            }
+        }
+        let log = Log()
+        let server = try TestServer(change: { $0.observer = log })
+        _ = server.exchange("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + "BAD\r\n\r\n")
+        _ = server.exchange("GET /b HTTP/1.1\r\n\r\n")
+        #expect(log.lines.withLock { $0 } == ["PUT /a 200 3", "GET  400 0", "GET /b 400 0"])
+    }
+
     @Test func `the server listens on IPv6 and says so`() throws {
         let server = try TestServer(change: { $0.host = "::1" })
         #expect(server.address.hasPrefix("[::1]:"))

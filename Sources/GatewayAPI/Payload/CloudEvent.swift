@@ -8,8 +8,8 @@ package enum CloudEvent {
     /// What the Kafka protocol binding §3.3.1 has on events in structured mode.
     static let structuredContentType = Array("application/cloudevents+json; charset=UTF-8".utf8)
 
-    /// The next value of `reader` as a record in structured mode: the event's own bytes as value, its
-    /// `partitionkey` as key (Kafka binding §3.1), appended to `decoded`.
+    /// The next value of `reader` as a record in structured mode: the event's own bytes as value,
+    /// its `partitionkey` as key (Kafka binding §3.1), appended to `decoded`.
     package static func parse(
         _ reader: inout JSONReader, decoded: inout [UInt8]
     ) throws(PayloadFault) -> ParsedRecord {

@@ -25,9 +25,11 @@ struct CloudEventAttributes {
         func fault(_ detail: String) -> PayloadFault {
             PayloadFault(.invalidCloudEvent, detail, at: position, field: field)
         }
-        let isName = !name.isEmpty && name.allSatisfy {
-            (0x61...0x7A).contains($0) || (0x30...0x39).contains($0)
-        }
+        let isName =
+            !name.isEmpty
+            && name.allSatisfy {
+                (0x61...0x7A).contains($0) || (0x30...0x39).contains($0)
+            }
         guard isName, field != "data" else {
             throw fault("names of attributes consist of a to z and 0 to 9, and none is data.")
         }
@@ -67,7 +69,9 @@ struct CloudEventAttributes {
             guard !text.contains(0x20) else { return "a URI holds no space." }
             if name == "source" { hasSource = true }
         case "time":
-            guard isRFC3339(text) else { return "it must be a time of RFC 3339, as 2026-01-31T12:00:00Z." }
+            guard isRFC3339(text) else {
+                return "it must be a time of RFC 3339, as 2026-01-31T12:00:00Z."
+            }
         case "partitionkey": partitionKey = text
         default: break
         }

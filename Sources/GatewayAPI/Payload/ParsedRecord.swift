@@ -33,8 +33,8 @@ package struct ParsedRecord {
 }
 
 extension RecordBatchBuilder {
-    /// Adds a record whose bytes stand in `given` and `decoded`; false, with nothing added, where it
-    /// would take more than `limit` bytes.
+    /// Adds a record whose bytes stand in `given` and `decoded`; false, with nothing added, where
+    /// it would take more than `limit` bytes.
     package mutating func append(
         _ record: ParsedRecord, given: [UInt8], decoded: [UInt8], now: Int64, limit: Int
     ) -> Bool {

@@ -93,7 +93,9 @@ extension JSONReader {
     }
 
     mutating func takeString(_ field: String) throws(PayloadFault) -> JSONString {
-        do throws(JSONError) { return try readString() } catch { throw wanted("a string", error, field) }
+        do throws(JSONError) { return try readString() } catch {
+            throw wanted("a string", error, field)
+        }
     }
 
     mutating func takeInteger(_ field: String) throws(PayloadFault) -> Int64 {
@@ -103,7 +105,9 @@ extension JSONReader {
     }
 
     mutating func takeValue(_ field: String? = nil) throws(PayloadFault) -> Range<Int> {
-        do throws(JSONError) { return try skipValue() } catch { throw PayloadFault(error, field: field) }
+        do throws(JSONError) { return try skipValue() } catch {
+            throw PayloadFault(error, field: field)
+        }
     }
 
     mutating func takeEnd() throws(PayloadFault) {

@@ -6,7 +6,8 @@ package import JSON
 /// Only `value` is required. A member that is `null` counts as left out, but for `value`, where it
 /// makes a tombstone. `offset` is taken and not used, so that what was read can be posted back;
 /// `topic` must be the topic posted to, because a record in another one than it says would be a
-/// silent surprise. JSON values are kept as the bytes they came in, without white space around them.
+/// silent surprise. JSON values are kept as the bytes they came in, without white space around
+/// them.
 package struct RecordParser {
     private let topic: String
     /// Decoded strings of the record read last; `FieldBytes.decoded` points into it.
@@ -16,8 +17,8 @@ package struct RecordParser {
 
     // MARK: - Hot path
 
-    /// The next value of `reader`, a record object. Budget: 0.5 µs for a small one; allocates only for
-    /// headers, escapes and Base64.
+    /// The next value of `reader`, a record object. Budget: 0.5 µs for a small one; allocates only
+    /// for headers, escapes and Base64.
     package mutating func parse(_ reader: inout JSONReader) throws(PayloadFault) -> ParsedRecord {
         decoded.removeAll(keepingCapacity: true)
         var record = ParsedRecord()

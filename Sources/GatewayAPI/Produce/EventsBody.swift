@@ -14,8 +14,8 @@ package enum EventsBody {
         } catch { throw error.problem(.body) }
     }
 
-    /// `application/cloudevents-batch+json`; each event becomes a record in structured mode, for the
-    /// Kafka binding has no batches.
+    /// `application/cloudevents-batch+json`; each event becomes a record in structured mode, for
+    /// the Kafka binding has no batches.
     package static func parseBatch(
         _ body: [UInt8], into records: inout PartitionedRecords
     ) throws(Problem) {

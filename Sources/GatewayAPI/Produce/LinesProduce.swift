@@ -114,10 +114,11 @@ final class LinesProduce: @unchecked Sendable {
         }
     }
 
-    /// A line for each record up to the first that failed. While no line has left, a body that was
-    /// found bad is left to be answered with its own status.
-    private func writeLines(_ outcome: ProduceOutcome, _ recordCount: Int) async throws(StreamError) {
-        if isBroken || (refused != nil && !isStreaming) { return }
+    /// A line for each record up to the first that failed. A body whose first line is bad is left to be
+    /// answered with its own status.
+    private func writeLines(_ outcome: ProduceOutcome, _ recordCount: Int) async throws(StreamError)
+    {
+        if isBroken { return }
         let count = outcome.firstFailure?.record ?? recordCount
         if count == 0 { return }
         if !isStreaming { startStream() }
@@ -139,8 +140,8 @@ final class LinesProduce: @unchecked Sendable {
         isStreaming = true
     }
 
-    /// Ends the lines, with the problem as the last where there was one; before the first line it is
-    /// an answer of its own. A body that broke off leaves the answer broken, too.
+    /// Ends the lines, with the problem as the last where there was one; before the first line it
+    /// is an answer of its own. A body that broke off leaves the answer broken, too.
     private func finishLines() async {
         if isBroken { return }
         if let problem = summary.problem(refused) {
@@ -178,7 +179,8 @@ final class LinesProduce: @unchecked Sendable {
             isRead = true
         } else if exchange.serverIsDraining {
             refused = Problem(
-                .notReady, "The server is stopping; send what follows line \(lines.lineCount) again.",
+                .notReady,
+                "The server is stopping; send what follows line \(lines.lineCount) again.",
                 [("line", .integer(Int64(lines.lineCount + 1)))])
             isRead = true
         }

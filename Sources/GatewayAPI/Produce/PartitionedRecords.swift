@@ -97,8 +97,8 @@ package struct PartitionedRecords {
         guard isAdded else {
             throw PayloadFault(
                 .recordTooLarge,
-                "the record is larger than the topic's maxRecordBytes, \(rules.maxRecordBytes) bytes "
-                    + "for key, value and headers. Send it in parts, or raise maxRecordBytes.",
+                "the record is larger than the topic's maxRecordBytes, \(rules.maxRecordBytes) "
+                    + "bytes for key, value and headers. Send it in parts, or raise that.",
                 at: position, limit: rules.maxRecordBytes)
         }
         recordCount += 1

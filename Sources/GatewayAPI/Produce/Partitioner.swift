@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// All of one request go to one partition ("sticky per batch"), and requests take the partitions in
 /// turn. Those that come within `window` of each other share one, so that under load one fdatasync
-/// serves many (Kafka's sticky partitioner, KIP-480, with time in the place of linger); a client that
-/// sends one request at a time sees its records spread.
+/// serves many (Kafka's sticky partitioner, KIP-480, with time in the place of linger); a client
+/// that sends one request at a time sees its records spread.
 package final class Partitioner: Sendable {
     private final class Turn: Sendable {
         let number = Atomic<UInt32>(0)

@@ -83,8 +83,8 @@ package struct ProduceOutcome: Sendable {
         writer.endObject()
     }
 
-    /// The problem of a request that was not wholly appended: that of its first error, with `results`
-    /// in the place of `offsets` where there is more than one record.
+    /// The problem of a request that was not wholly appended: that of its first error, with
+    /// `results` in the place of `offsets` where there is more than one record.
     package func problem() -> Problem? {
         guard let (record, error) = firstFailure else { return nil }
         var problem = Problem(error)

@@ -138,8 +138,8 @@ struct ProduceRoute: Sendable {
         for (name, text) in Self.laterFields where head.value(of: name) != nil {
             throw Problem(
                 .notImplemented,
-                "This version does not serve the header \(text) yet and refuses it, since passing it "
-                    + "over could lose or double records. Send the request without it.",
+                "This version does not serve the header \(text) yet and refuses it, since passing "
+                    + "it over could lose or double records. Send the request without it.",
                 [("field", .string(text))])
         }
         if let coding = head.value(of: .contentEncoding),
@@ -168,23 +168,28 @@ struct ProduceRoute: Sendable {
         let namesLines = lines.contains { acceptNames(bytes, in: $0, "application/x-ndjson") }
         if form == .lines, namesLines { return true }
         let all = lines.map { String(decoding: bytes[$0], as: UTF8.self) }.joined(separator: ",")
-        guard Accept(Array(all.utf8)[...]).best(of: ["application/json"]) == nil else { return false }
+        guard Accept(Array(all.utf8)[...]).best(of: ["application/json"]) == nil else {
+            return false
+        }
         throw Problem(
             .notAcceptable,
-            "A produce is answered in application/json, or, where the body is application/x-ndjson, "
-                + "in application/x-ndjson. Accept one of them.")
+            "A produce is answered in application/json, or, where the body is "
+                + "application/x-ndjson, in application/x-ndjson. Accept one of them.")
     }
 
     /// The topic, created where the operator lets the first produce do that.
     private func topic(_ name: String) async throws(Problem) -> any Topic {
         do throws(BackendError) { return try backend.topic(name) } catch {
-            guard case .unknownTopic = error, let partitionCount = configuration.autoCreatePartitions
+            guard case .unknownTopic = error,
+                let partitionCount = configuration.autoCreatePartitions
             else { throw Problem(error) }
             return try await createTopic(name, partitionCount)
         }
     }
 
-    private func createTopic(_ name: String, _ partitionCount: Int) async throws(Problem) -> any Topic {
+    private func createTopic(_ name: String, _ partitionCount: Int) async throws(Problem)
+        -> any Topic
+    {
         try checkTopicName(name)
         do throws(BackendError) {
             return try await backend.createTopic(
