@@ -63,6 +63,13 @@ def test_a_bad_line_before_the_first_acknowledgement_is_a_plain_problem(server, 
     assert (answer.status, answer.json["line"], answer.json["recordCount"]) == (400, 1, 0)
 
 
+def test_what_stands_in_front_of_a_bad_line_is_acknowledged_though_all_came_at_once(server, topic):
+    answer = post(server, topic, b'{"value":1}\nnonsense\n', Accept="application/x-ndjson")
+    first, last = [json.loads(line) for line in answer.body.splitlines()]
+    assert first == {"partition": 0, "offset": 0}
+    assert (last["problem"]["line"], last["problem"]["recordCount"]) == (2, 1)
+
+
 class LineProducer:
     """A produce by lines whose body goes on while answers come."""
 
