@@ -57,6 +57,13 @@ def test_where_a_read_begins(server, topic, query, wanted):
     assert [r["value"] for r in server.page(topic, query)["records"]] == wanted
 
 
+def test_tail_counts_per_partition(server, wide):
+    server.append(wide, [{"value": n, "partition": n % 4} for n in range(40)])
+    page = server.page(wide, "?from=tail:2")
+    got = sorted((r["partition"], r["offset"]) for r in page["records"])
+    assert got == [(p, o) for p in range(4) for o in (8, 9)]
+
+
 @pytest.mark.parametrize(
     "query, code",
     [

@@ -161,6 +161,28 @@ def test_a_failed_sync_fails_only_its_partition(data, tmp_path, strace):
             stop_traced(server)
 
 
+def test_a_batch_that_fails_in_part_tells_every_records_fate(data, tmp_path, strace):
+    """The status is that of the first error; what another partition took is not hidden by it."""
+    with Millrace(data) as server:
+        topic = server.create("parts", partitions=3)
+        server.append("parts", [{"value": 0, "partition": n} for n in range(3)])
+        server.terminate()
+    bad = judges.segments(data, topic["topicId"])[1][-1]
+    with faulty(data, tmp_path / "trace", "error=EIO", bad) as server:
+        try:
+            answer = server.produce("parts", [{"value": n, "partition": n % 3} for n in range(5)])
+            assert (answer.status, answer.code) == (503, "partition-failed")
+            assert answer.json["recordIndex"] == 1
+            assert answer.json["results"] == [
+                {"partition": 0, "offset": 1}, {"partition": 1, "code": "partition-failed"},
+                {"partition": 2, "offset": 1}, {"partition": 0, "offset": 2},
+                {"partition": 1, "code": "partition-failed"},
+            ]
+            assert [len(server.page("parts", "", p)["records"]) for p in range(3)] == [3, 1, 2]
+        finally:
+            stop_traced(server)
+
+
 def test_a_slow_sync_of_one_partition_does_not_hold_up_reads(data, tmp_path, strace):
     """Pitfall 30: fsync under a lock that readers need."""
     with Millrace(data) as server:

@@ -1,6 +1,7 @@
 """Health, metrics, the contract itself, the access log, and what browsers of other sites may not do."""
 
 import json
+import socket
 
 import pytest
 from openapi_spec_validator import validate as validate_openapi
@@ -120,6 +121,18 @@ def test_the_access_log_has_a_json_line_per_request_that_none_can_forge(data, tm
     assert (append["method"], append["status"]) == ("POST", 200)
     assert append["bytesIn"] > 10 and append["bytesOut"] > 10 and append["durationMicros"] > 0
     assert (odd["status"], odd["path"], odd["userAgent"]) == (400, "/v1/topics/t%22%5C%0A", agent)
+
+
+def test_what_the_http_server_refuses_is_in_the_access_log_too(data, tmp_path):
+    """An attack must leave a line, and the line must be what it was, not what it says."""
+    log = tmp_path / "access.log"
+    with Millrace(data, "--access-log", log) as server:
+        with socket.create_connection((server.host, server.port), 10) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nA : {\"forged\":1}\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+        until(lambda: log.read_text())
+        (entry,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert entry["status"] == 400 and "forged" not in entry
 
 
 def test_log_lines_on_standard_error_are_json(data):

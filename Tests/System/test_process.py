@@ -23,6 +23,15 @@ def test_one_line_on_standard_output_says_where_it_listens(data):
     assert not [line for line in rest if "listening" in line]
 
 
+def test_its_start_says_where_the_data_lies_and_how_durable_it_is(data):
+    with Millrace(data, listen="127.0.0.1:0") as server:
+        server.terminate()
+        said = server.log()
+        while (line := server.lines.get(timeout=5)) is not None:
+            said += line
+    assert str(data) in said and "fdatasync" in said
+
+
 @pytest.mark.parametrize("arguments", [
     ["serve", "--nonsense"], ["serve", "--listen", "nowhere"], ["serve", "--listen", "127.0.0.1:70000"],
     ["serve", "--max-body-bytes", "-1"], ["serve", "--max-body-bytes", "many"],
