@@ -18,7 +18,9 @@ package struct MediaType {
         while end < range.upperBound {
             let start = end + 1
             end = parameterEnd(bytes, start..<range.upperBound)
-            guard let equals = bytes[start..<end].firstIndex(of: UInt8(ascii: "=")) else { continue }
+            guard let equals = bytes[start..<end].firstIndex(of: UInt8(ascii: "=")) else {
+                continue
+            }
             guard isText(bytes, trimmed(bytes, start..<equals), "charset") else { continue }
             var value = trimmed(bytes, (equals + 1)..<end)
             let isQuoted =

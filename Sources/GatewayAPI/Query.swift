@@ -143,7 +143,8 @@ func hexDigit(_ byte: UInt8) -> UInt8? {
 }
 
 extension Int64 {
-    /// A number written in 1 to 19 decimal digits, nothing else; nil where it is not or does not fit.
+    /// A number written in 1 to 19 decimal digits, nothing else; nil where it is not or does not
+    /// fit.
     init?(digits: ArraySlice<UInt8>) {
         guard (1...19).contains(digits.count) else { return nil }
         var value: Int64 = 0

@@ -27,7 +27,11 @@ package struct TopicID: Hashable, Sendable {
                 continue
             }
             guard let digit = hexDigit(byte) else { return nil }
-            if digits < 16 { words.0 = words.0 << 4 | digit } else { words.1 = words.1 << 4 | digit }
+            if digits < 16 {
+                words.0 = words.0 << 4 | digit
+            } else {
+                words.1 = words.1 << 4 | digit
+            }
             digits += 1
         }
         self.init(high: words.0, low: words.1)

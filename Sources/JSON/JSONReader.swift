@@ -97,7 +97,7 @@ package struct JSONReader: Sendable {
     package mutating func readString() throws(JSONError) -> JSONString {
         guard try peek() == .string else { throw JSONError(.wrongKind, at: position) }
         let start = position + 1
-        let (end, hasEscapes) = try scanString(bytes.span, from: start)
+        let (end, hasEscapes) = try scanString(bytes.span, from: start, limit: limit)
         position = end + 1
         isFirst = false
         return JSONString(range: start..<end, hasEscapes: hasEscapes)
@@ -147,18 +147,20 @@ package struct JSONReader: Sendable {
 
     // MARK: - Strings
 
-    /// Whether the string, unescaped, is `text` (ASCII).
+    /// Whether the string, unescaped, is `text`, byte for byte. Allocates nothing.
     package func matches(_ string: JSONString, _ text: String) -> Bool {
-        if string.hasEscapes {
-            return (try? decode(string)).map { text.utf8.elementsEqual($0) } ?? false
-        }
-        return text.utf8.elementsEqual(bytes[string.range])
+        let wanted = text.utf8.span
+        if string.hasEscapes { return isUnescaped(bytes.span, string.range, wanted) }
+        guard string.range.count == wanted.count else { return false }
+        let given = bytes.span.extracting(string.range)
+        for at in 0..<wanted.count where given[at] != wanted[at] { return false }
+        return true
     }
 
     /// The string unescaped, as UTF-8. `.loneSurrogate` where an escape is half a pair.
     package func decode(_ string: JSONString) throws(JSONError) -> [UInt8] {
         if !string.hasEscapes { return Array(bytes[string.range]) }
-        return try unescape(bytes.span, string.range)
+        return try unescape(bytes, string.range)
     }
 
     package func text(_ string: JSONString) throws(JSONError) -> String {
@@ -177,12 +179,6 @@ package struct JSONReader: Sendable {
         skipWhiteSpace()
         guard position < limit else { throw JSONError(.unexpectedEnd, at: position) }
         return bytes[position]
-    }
-
-    private func scanString(
-        _ span: Span<UInt8>, from start: Int
-    ) throws(JSONError) -> (end: Int, hasEscapes: Bool) {
-        try JSON.scanString(span, from: start, limit: limit)
     }
 }
 

@@ -40,14 +40,16 @@ package struct JSONWriter: Sendable {
     package mutating func integer(_ value: Int64) {
         separate()
         if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        // 2⁶³ has 19 digits; they come last one first.
+        var digits = InlineArray<19, UInt8>(repeating: 0)
+        var start = 19
         var rest = value.magnitude
-        var divisor: UInt64 = 1
-        while rest / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
-            rest %= divisor
-            divisor /= 10
-        }
+        repeat {
+            start -= 1
+            digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+        for index in start..<19 { bytes.append(digits[index]) }
     }
 
     package mutating func bool(_ value: Bool) {
@@ -61,23 +63,29 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func string(_ value: String) {
-        string(utf8: Array(value.utf8)[...])
+        let utf8 = value.utf8
+        guard skipUnescaped(utf8.span, 0) == utf8.count else {
+            return string(utf8: Array(utf8)[...])
+        }
+        separate()
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(contentsOf: utf8)
+        bytes.append(UInt8(ascii: "\""))
     }
 
-    /// `value` must be UTF-8: escapes quotes, backslashes, control bytes; nothing else.
+    /// `value` must be UTF-8: escapes quotes, backslashes, control bytes and DEL; nothing else.
     package mutating func string(utf8 value: ArraySlice<UInt8>) {
         separate()
         bytes.append(UInt8(ascii: "\""))
-        var start = value.startIndex
-        for at in value.indices {
-            let byte = value[at]
-            if byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0x7F {
-                bytes.append(contentsOf: value[start..<at])
-                escape(byte)
-                start = at + 1
-            }
+        let text = value.span
+        var start = 0
+        while true {
+            let end = skipUnescaped(text, start)
+            bytes.append(contentsOf: value[value.startIndex + start..<value.startIndex + end])
+            if end == text.count { break }
+            escape(text[end])
+            start = end + 1
         }
-        bytes.append(contentsOf: value[start...])
         bytes.append(UInt8(ascii: "\""))
     }
 
@@ -93,8 +101,9 @@ package struct JSONWriter: Sendable {
         separate()
         let start = bytes.count
         bytes.append(contentsOf: value)
-        for at in start..<bytes.count where bytes[at] == 0x0A || bytes[at] == 0x0D {
-            bytes[at] = 0x20
+        var written = bytes.mutableSpan
+        for at in start..<written.count where written[at] == 0x0A || written[at] == 0x0D {
+            written[at] = 0x20
         }
     }
 
@@ -127,9 +136,10 @@ package struct JSONWriter: Sendable {
         case 0x0D: bytes.append(UInt8(ascii: "r"))
         default:
             bytes.append(contentsOf: "u00".utf8)
-            for digit in [byte >> 4, byte & 15] {
-                bytes.append(digit < 10 ? 0x30 + digit : 0x61 + digit - 10)
-            }
+            bytes.append(hex(byte >> 4))
+            bytes.append(hex(byte & 15))
         }
     }
+
+    private func hex(_ digit: UInt8) -> UInt8 { digit < 10 ? 0x30 + digit : 0x61 + digit - 10 }
 }

@@ -89,24 +89,21 @@ func scanString(
 ) throws(JSONError) -> (end: Int, hasEscapes: Bool) {
     var at = start
     var hasEscapes = false
-    while at < limit {
+    while true {
+        at = skipPlain(text, at, limit)
+        guard at < limit else { throw JSONError(.unexpectedEnd, at: at) }
         let byte = text[at]
-        if byte >= 0x20, byte < 0x80, byte != 0x22, byte != 0x5C {
-            at += 1
-        } else if byte == 0x22 {
-            return (at, hasEscapes)
-        } else if byte == 0x5C {
+        if byte == UInt8(ascii: "\"") { return (at, hasEscapes) }
+        if byte == UInt8(ascii: "\\") {
             hasEscapes = true
             at = try scanEscape(text, at, limit)
         } else if byte < 0x20 {
             throw JSONError(.controlByte, at: at)
         } else {
-            let length = utf8Length(text, at, limit)
-            guard length > 0 else { throw JSONError(.badUTF8, at: at) }
-            at += length
+            // Texts that are not in English have few plain bytes between these.
+            repeat { at = try scanCharacter(text, at, limit) } while at < limit && text[at] >= 0x80
         }
     }
-    throw JSONError(.unexpectedEnd, at: at)
 }
 
 // MARK: - Pieces
@@ -199,112 +196,5 @@ func hexDigit(_ byte: UInt8) -> UInt32? {
     case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(byte) - 0x61 + 10
     case UInt8(ascii: "A")...UInt8(ascii: "F"): UInt32(byte) - 0x41 + 10
     default: nil
-    }
-}
-
-/// The bytes of the UTF-8 character at `at` (RFC 3629 §4); 0 where there is none.
-func utf8Length(_ text: Span<UInt8>, _ at: Int, _ limit: Int) -> Int {
-    let first = text[at]
-    if first < 0x80 { return 1 }
-    func isContinuation(_ index: Int, _ low: UInt8 = 0x80, _ high: UInt8 = 0xBF) -> Bool {
-        at + index < limit && text[at + index] >= low && text[at + index] <= high
-    }
-    switch first {
-    case 0xC2...0xDF:
-        return isContinuation(1) ? 2 : 0
-    case 0xE0...0xEF:
-        let low: UInt8 = first == 0xE0 ? 0xA0 : 0x80
-        let high: UInt8 = first == 0xED ? 0x9F : 0xBF
-        return isContinuation(1, low, high) && isContinuation(2) ? 3 : 0
-    case 0xF0...0xF4:
-        let low: UInt8 = first == 0xF0 ? 0x90 : 0x80
-        let high: UInt8 = first == 0xF4 ? 0x8F : 0xBF
-        return isContinuation(1, low, high) && isContinuation(2) && isContinuation(3) ? 4 : 0
-    default:
-        return 0
-    }
-}
-
-/// Whether bytes are UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
-package func isUTF8(_ bytes: ArraySlice<UInt8>) -> Bool {
-    let text = bytes.span
-    var at = 0
-    while at < text.count {
-        let length = utf8Length(text, at, text.count)
-        if length == 0 { return false }
-        at += length
-    }
-    return true
-}
-
-/// A scanned string without its escapes.
-func unescape(_ text: Span<UInt8>, _ range: Range<Int>) throws(JSONError) -> [UInt8] {
-    var out: [UInt8] = []
-    out.reserveCapacity(range.count)
-    var at = range.lowerBound
-    while at < range.upperBound {
-        if text[at] != 0x5C {
-            out.append(text[at])
-            at += 1
-            continue
-        }
-        let letter = text[at + 1]
-        guard letter == UInt8(ascii: "u") else {
-            out.append(unescaped(letter))
-            at += 2
-            continue
-        }
-        var scalar = codeUnit(text, at + 2)
-        var length = 6
-        if (0xD800...0xDFFF).contains(scalar) {
-            let isPair =
-                scalar < 0xDC00 && at + 12 <= range.upperBound && text[at + 6] == 0x5C
-                && text[at + 7] == UInt8(ascii: "u")
-            let low = isPair ? codeUnit(text, at + 8) : 0
-            guard (0xDC00...0xDFFF).contains(low) else { throw JSONError(.loneSurrogate, at: at) }
-            scalar = 0x10000 + ((scalar - 0xD800) << 10) + (low - 0xDC00)
-            length = 12
-        }
-        appendUTF8(scalar, to: &out)
-        at += length
-    }
-    return out
-}
-
-private func unescaped(_ letter: UInt8) -> UInt8 {
-    switch letter {
-    case UInt8(ascii: "b"): 0x08
-    case UInt8(ascii: "f"): 0x0C
-    case UInt8(ascii: "n"): 0x0A
-    case UInt8(ascii: "r"): 0x0D
-    case UInt8(ascii: "t"): 0x09
-    default: letter
-    }
-}
-
-/// Four hex digits that a scan has checked.
-private func codeUnit(_ text: Span<UInt8>, _ start: Int) -> UInt32 {
-    var value: UInt32 = 0
-    for index in start..<start + 4 { value = value << 4 | (hexDigit(text[index]) ?? 0) }
-    return value
-}
-
-private func appendUTF8(_ scalar: UInt32, to out: inout [UInt8]) {
-    func byte(_ value: UInt32) -> UInt8 { UInt8(truncatingIfNeeded: value) }
-    switch scalar {
-    case ..<0x80:
-        out.append(byte(scalar))
-    case ..<0x800:
-        out.append(byte(0xC0 | scalar >> 6))
-        out.append(byte(0x80 | scalar & 0x3F))
-    case ..<0x10000:
-        out.append(byte(0xE0 | scalar >> 12))
-        out.append(byte(0x80 | scalar >> 6 & 0x3F))
-        out.append(byte(0x80 | scalar & 0x3F))
-    default:
-        out.append(byte(0xF0 | scalar >> 18))
-        out.append(byte(0x80 | scalar >> 12 & 0x3F))
-        out.append(byte(0x80 | scalar >> 6 & 0x3F))
-        out.append(byte(0x80 | scalar & 0x3F))
     }
 }

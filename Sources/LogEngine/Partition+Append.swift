@@ -6,9 +6,11 @@ extension Partition {
     /// Writes the batch and schedules its sync; returns the first record's offset.
     /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`, `.closed`.
     ///
-    /// One write, no allocation but the rare index entry or segment. The checksum is made before the
+    /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry or segment. The checksum is made before the
     /// lock is taken: it does not cover the offset.
-    package func append(_ batch: consuming RecordBatchBuilder) throws(LogError) -> Offset {
+    package func append(
+        _ batch: consuming RecordBatchBuilder, isAwaited: Bool = true
+    ) throws(LogError) -> Offset {
         let recordCount = batch.recordCount
         let largestRecord = batch.largestRecordByteCount
         let maxTimestamp = batch.largestTimestamp
@@ -17,7 +19,7 @@ extension Partition {
             throw .recordTooLarge(limit: Limits.batchBytes)
         }
         var bytes = batch.finish()
-        let (base, mustSchedule) = try state.withLock { state throws(LogError) in
+        let (base, sync) = try state.withLock { state throws(LogError) in
             try state.checkWritable()
             guard largestRecord <= state.options.maxRecordBytes else {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
@@ -30,11 +32,9 @@ extension Partition {
             Self.count(
                 &state, byteCount: bytes.count, recordCount: recordCount,
                 maxTimestamp: maxTimestamp)
-            let mustSchedule = !state.isSyncScheduled
-            state.isSyncScheduled = true
-            return (base, mustSchedule)
+            return (base, state.scheduleSync(isAwaited: isAwaited))
         }
-        if mustSchedule { workers.run { self.syncRounds() } }
+        start(sync)
         return Offset(base)
     }
 

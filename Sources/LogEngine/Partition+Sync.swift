@@ -7,13 +7,14 @@ extension Partition {
         while true {
             if try isDurable(before: offset.value) { return }
             let isDone = await Suspension.wait { suspension in
-                let mustWait = state.withLock { state in
+                let (mustWait, sync) = state.withLock { state in
                     guard case .open = state.status, state.durable.offset < offset.value else {
-                        return false
+                        return (false, PartitionState.SyncStart.none)
                     }
                     state.waiters.add(suspension, for: offset.value)
-                    return true
+                    return (true, state.hastenSync())
                 }
+                start(sync)
                 if !mustWait { suspension.resume(false) }
             }
             if isDone { return }
@@ -37,9 +38,24 @@ extension Partition {
         var start: Instant
     }
 
-    /// Runs on a worker: syncs until nothing is left to do, or queues again after some rounds.
+    /// Has a worker sync, if it is due: now, or a moment later where nobody waits.
+    func start(_ sync: PartitionState.SyncStart) {
+        switch sync {
+        case .none: break
+        case .now: workers.run { self.syncRounds() }
+        case .later:
+            workers.runSoon {
+                if self.state.withLock({ $0.hastenSync() }) == .now { self.syncRounds() }
+            }
+        }
+    }
+
+    /// Runs on a worker: syncs until nothing is left that somebody waits for, or queues again after
+    /// some rounds. What nobody waits for is synced a moment later, with what comes until then.
     func syncRounds() {
-        for _ in 0..<Limits.syncRounds {
+        for round in 0..<Limits.syncRounds {
+            let mayDefer = round > 0
+            if mayDefer, state.withLock({ $0.deferSync() }) { return start(.later) }
             guard syncing.withLock({ _ in syncOnce() }) else { return }
         }
         workers.run { self.syncRounds() }

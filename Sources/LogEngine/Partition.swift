@@ -76,7 +76,7 @@ package final class Partition: Sendable {
     /// partition fails or closes, until `unwatch`. The high watermark passes an offset once: to wait
     /// for more, watch again.
     package func watch(past offset: Offset, _ wakeup: Wakeup) -> UInt64 {
-        let (id, isPast) = state.withLock { state in
+        let (id, isPast, sync) = state.withLock { state in
             var isPast = state.durable.offset > offset.value
             if case .open = state.status {} else { isPast = true }
             let id =
@@ -84,9 +84,10 @@ package final class Partition: Sendable {
                 ? state.watchers.add(woken: wakeup)
                 : state.watchers.add(
                     wakeup, past: offset.value, highWatermark: state.durable.offset)
-            return (id, isPast)
+            return (id, isPast, state.hastenSync())
         }
         if isPast { wakeup.wake() }
+        start(sync)
         return id
     }
 

@@ -34,6 +34,10 @@ struct PartitionState: Sendable {
     var isDirectoryDirty = false
     /// A sync is queued or running.
     var isSyncScheduled = false
+    /// The scheduled sync may come a little later: nobody waits for it, see `hastenSync`.
+    var isSyncDeferred = false
+    /// Whether someone is to hear of the next sync.
+    var isAwaited: Bool { !waiters.isEmpty || watchers.count > 0 }
     /// `close` has begun: nothing more is appended.
     var isClosing = false
     /// The last checkpoint vouches for what an append would change; it must go first.
@@ -82,6 +86,35 @@ struct PartitionState: Sendable {
         }
     }
 
+    /// What a change of the state asks of the workers.
+    enum SyncStart { case none, now, later }
+
+    /// Something was written. Nothing is deferred that somebody waits for, so a reader that follows
+    /// the log and a producer that wants `acks=all` see no delay; one that does neither costs fewer
+    /// syncs.
+    mutating func scheduleSync(isAwaited willBeAwaited: Bool) -> SyncStart {
+        let isAwaited = willBeAwaited || isAwaited
+        if isSyncScheduled { return isAwaited ? hastenSync() : .none }
+        isSyncScheduled = true
+        isSyncDeferred = !isAwaited
+        return isSyncDeferred ? .later : .now
+    }
+
+    /// Somebody waits now, or the moment has passed: a deferred sync is due.
+    mutating func hastenSync() -> SyncStart {
+        guard isSyncDeferred else { return .none }
+        isSyncDeferred = false
+        return .now
+    }
+
+    /// Between two rounds: whether the next can wait, because nobody waits for it.
+    mutating func deferSync() -> Bool {
+        guard case .open = status, !isClosing, !isAwaited, end > durable.offset, !isDirectoryDirty
+        else { return false }
+        isSyncDeferred = true
+        return true
+    }
+
     func checkpoint(isClean: Bool, now: Instant) -> Checkpoint {
         let listed = isClean ? segments[...] : segments.prefix { $0.base < recoveryPoint }
         return Checkpoint(
@@ -109,6 +142,6 @@ struct RecentMarks: Sendable {
     }
 
     private static func place(_ offset: Int64) -> Int {
-        Int(UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15 >> 58)
+        Int((UInt64(bitPattern: offset) &* 0x9E37_79B9_7F4A_7C15) >> 58)
     }
 }

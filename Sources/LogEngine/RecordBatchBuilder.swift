@@ -22,22 +22,26 @@ package struct RecordBatchBuilder: Sendable {
     /// Bytes of the whole batch so far, header included.
     package var byteCount: Int { bytes.count }
 
-    /// Adds a record. `timestamp` is milliseconds since 1970; `value` nil is a tombstone.
+    /// Adds a record. `timestamp` is milliseconds since 1970; `value` nil is a tombstone. False,
+    /// with nothing added, where the record would take more than `limit` bytes as encoded.
+    @discardableResult
     package mutating func append(
-        timestamp: Int64, key: Span<UInt8>?, value: Span<UInt8>?, headers: RecordHeaders = .init()
-    ) {
+        timestamp: Int64, key: Span<UInt8>?, value: Span<UInt8>?, headers: RecordHeaders = .init(),
+        limit: Int = .max
+    ) -> Bool {
         precondition(recordCount < Int32.max)
         if recordCount == 0 {
             baseTimestamp = timestamp
             maxTimestamp = timestamp
         }
-        maxTimestamp = max(maxTimestamp, timestamp)
         // Wraps on purpose, and so does the reader: any two 64-bit timestamps come back exactly.
         let timestampDelta = timestamp &- baseTimestamp
         let bodyCount =
             1 + Varint.byteCount(timestampDelta) + Varint.byteCount(Int64(recordCount))
             + Self.byteCount(key) + Self.byteCount(value)
             + Varint.byteCount(Int64(headers.count)) + headers.bytes.count
+        guard Varint.byteCount(Int64(bodyCount)) + bodyCount <= limit else { return false }
+        maxTimestamp = max(maxTimestamp, timestamp)
         let before = bytes.count
         Varint.append(Int64(bodyCount), to: &bytes)
         bytes.append(0)
@@ -49,10 +53,11 @@ package struct RecordBatchBuilder: Sendable {
         bytes.append(headers.bytes.span)
         recordCount += 1
         largestRecordByteCount = max(largestRecordByteCount, bytes.count - before)
+        return true
     }
 
     /// The batch with everything but its base offset, which is outside the checksum.
-    consuming func finish() -> [UInt8] {
+    package consuming func finish() -> [UInt8] {
         var bytes = bytes
         let length = bytes.count - RecordBatchHeader.prefixByteCount
         bytes.setBigEndian(UInt32(truncatingIfNeeded: length), at: 8)

@@ -41,6 +41,9 @@ package struct RecordBatchReader {
         return record
     }
 
+    /// Behind the batch that was entered last, also where it holds no record; 0 before the first.
+    package var nextOffset: Offset { Offset(header?.nextOffset ?? 0) }
+
     /// The record's headers in order: name and value as ranges of `bytes`.
     package func headers(of record: Record) -> [(name: Range<Int>, value: Range<Int>?)] {
         var headers: [(name: Range<Int>, value: Range<Int>?)] = []

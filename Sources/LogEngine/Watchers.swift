@@ -44,7 +44,10 @@ struct Watchers: Sendable {
     }
 
     /// For one that has been woken at once: known, but no advance concerns it.
-    mutating func add(woken wakeup: Wakeup) -> UInt64 { id(of: takeSlot(wakeup)) }
+    mutating func add(woken wakeup: Wakeup) -> UInt64 {
+        let slot = takeSlot(wakeup)
+        return id(of: slot)
+    }
 
     mutating func remove(_ id: UInt64) {
         let slot = Int(truncatingIfNeeded: id & 0xFFFF_FFFF)

@@ -7,13 +7,16 @@ package final class FileLock: Sendable {
 
     /// Creates the file if absent. Throws at once, with `isLocked`, where another holds the lock.
     package init(_ path: String) throws(DiskError) {
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        // A local until all is well: once the property is set, a throw runs `deinit`, and the second
+        // close would hit whatever file another thread has opened meanwhile.
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else { throw .current("open", path) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let error = DiskError.current("flock", path)
             close(descriptor)
             throw error
         }
+        self.descriptor = descriptor
     }
 
     deinit { close(descriptor) }

@@ -3,14 +3,17 @@ import Glibc
 /// Threads for work that blocks in the kernel: fdatasync, reads that miss the page cache, unlink.
 ///
 /// A job must not wait for another job of the same pool.
-// @unchecked: every access to `jobs`, `idle` and `running` is under `mutex`.
+// @unchecked: every access to `jobs`, `deferred`, `idle` and `running` is under `mutex`.
 package final class WorkerPool: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let signal: UnsafeMutablePointer<pthread_cond_t>
+    private let deferral: UnsafeMutablePointer<pthread_cond_t>
     private let limit: Int
     private let name: String
     private var jobs: [@Sendable () -> Void] = []
     private var first = 0
+    /// Jobs that wait for the moment to pass; nil until there was one, and its thread.
+    private var deferred: [@Sendable () -> Void]?
     private var idle = 0
     private var running = 0
 
@@ -25,6 +28,8 @@ package final class WorkerPool: @unchecked Sendable {
         signal = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(signal, nil)
+        deferral = .allocate(capacity: 1)
+        pthread_cond_init(deferral, nil)
     }
 
     // No deinit: threads hold the pool for the life of the process.
@@ -38,6 +43,36 @@ package final class WorkerPool: @unchecked Sendable {
         pthread_cond_signal(signal)
         pthread_mutex_unlock(mutex)
         if mustStart { startThread(name) { self.work() } }
+    }
+
+    /// How long `runSoon` lets jobs gather.
+    package static let moment = Duration.milliseconds(2)
+
+    /// Runs `job` after a moment, with all others that come until then.
+    package func runSoon(_ job: @escaping @Sendable () -> Void) {
+        if limit == 0 { return run(job) }
+        pthread_mutex_lock(mutex)
+        let mustStart = deferred == nil
+        deferred = deferred ?? []
+        deferred?.append(job)
+        if deferred?.count == 1 { pthread_cond_signal(deferral) }
+        pthread_mutex_unlock(mutex)
+        if mustStart { startThread("\(name)-soon") { self.passOn() } }
+    }
+
+    /// The thread of the deferred: sleeps while there are none.
+    private func passOn() {
+        while true {
+            pthread_mutex_lock(mutex)
+            while deferred?.isEmpty ?? true { pthread_cond_wait(deferral, mutex) }
+            pthread_mutex_unlock(mutex)
+            usleep(UInt32(Self.moment.wholeMilliseconds * 1000))
+            pthread_mutex_lock(mutex)
+            let due = deferred ?? []
+            deferred = []
+            pthread_mutex_unlock(mutex)
+            for job in due { run(job) }
+        }
     }
 
     /// Runs `body` on one of the threads and waits for its result without holding the caller's thread.

@@ -36,7 +36,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "-1", "+1", "1.0", "1e3", " 1", "0x1", "9223372036854775808", "99999999999999999999", "x",
+        "", "-1", "+1", "1.0", "1e3", " 1", "0x1", "9223372036854775808", "99999999999999999999",
+        "x",
     ])
     func `a number must be digits that fit in 64 bits`(value: String) throws {
         let encoded = value.replacing("+", with: "%2B").replacing(" ", with: "+")
@@ -70,8 +71,9 @@ import Testing
         let media = try #require(type(text))
         #expect(media.essence == 0..<16)
         #expect(media.isUTF8(Array(text.utf8)))
-        #expect(type("application/json;charset=latin1")?.isUTF8(
-            Array("application/json;charset=latin1".utf8)) == false)
+        #expect(
+            type("application/json;charset=latin1")?.isUTF8(
+                Array("application/json;charset=latin1".utf8)) == false)
     }
 
     @Test(arguments: ["", "json", "a/", "a/b/c", "a b/c", ";charset=utf-8"])

@@ -32,7 +32,7 @@ extension TopicConfiguration {
     }
 
     /// This configuration with what `change` names in place of its own.
-    func applying(_ change: TopicChange) -> TopicConfiguration {
+    package func applying(_ change: TopicChange) -> TopicConfiguration {
         var configuration = self
         if let retentionMs = change.retentionMs { configuration.retentionMs = retentionMs }
         if let retentionBytes = change.retentionBytes {

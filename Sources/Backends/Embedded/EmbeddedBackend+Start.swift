@@ -10,6 +10,9 @@ extension EmbeddedBackend {
     package func start(
         _ progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws(StartError) {
+        // A close that comes meanwhile waits, so that the lock outlives the work on the files.
+        await changes.enter()
+        defer { changes.leave() }
         try await lockDirectory()
         let found = try await inspectTopics()
         var metadata: [(TopicMetadata, missing: Set<Int>)] = []
@@ -36,6 +39,7 @@ extension EmbeddedBackend {
         }
         let topics = await recover(metadata, progress)
         register(topics, quarantined)
+        guard !isClosing else { return }
         try await openStateLog(isComplete: quarantined.isEmpty)
         state.withLock { if $0.phase == .starting { $0.phase = .ready } }
     }
@@ -188,7 +192,9 @@ extension EmbeddedBackend {
     ) -> EmbeddedTopic.Slot {
         let path = directory.partitionPath(work.topicID, work.partition)
         let failure: BackendError
-        if work.isMissing {
+        if isClosing {
+            return .failed(.notReady("closing"))
+        } else if work.isMissing {
             failure = .storage("the directory \(path) is missing")
         } else {
             do throws(LogError) {

@@ -89,6 +89,7 @@ package final class EmbeddedBackend: Backend {
     }
 
     package var isReady: Bool { state.withLock { $0.phase == .ready } }
+    var isClosing: Bool { state.withLock { $0.phase == .closing } }
     package var stateLog: any StateLog { embeddedStateLog }
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
 
@@ -129,12 +130,9 @@ package final class EmbeddedBackend: Backend {
         let ticker = Ticker(name: "maintenance", every: options.maintenanceInterval) {
             [maintenance] in maintenance.wake()
         }
-        let isClosing = state.withLock {
-            $0.ticker = ticker
-            return $0.phase == .closing
-        }
+        state.withLock { $0.ticker = ticker }
         if isClosing { ticker.stop() }
-        while state.withLock({ $0.phase != .closing }) {
+        while !isClosing {
             if isReady { await maintain() }
             await maintenance.wait()
         }
@@ -145,13 +143,16 @@ package final class EmbeddedBackend: Backend {
     package func maintain() async {
         let topics = state.withLock { Array($0.topics.values) }
         for topic in topics {
-            do { try await topic.enforceRetention() } catch {
-                log.error("retention failed", metadata: ["topic": "\(topic.name)", "error": "\(error)"])
-            }
+            do { try await topic.enforceRetention() } catch  where !isClosing {
+                log.error(
+                    "retention failed",
+                    metadata: ["topic": "\(topic.name)", "error": "\(error.explanation)"])
+            } catch { return }
         }
-        do { try await embeddedStateLog.clean() } catch {
-            log.error("cleaning of the state log failed", metadata: ["error": "\(error)"])
-        }
+        do { try await embeddedStateLog.clean() } catch  where !isClosing {
+            log.error(
+                "cleaning of the state log failed", metadata: ["error": "\(error.explanation)"])
+        } catch { return }
     }
 
     // MARK: - Close

@@ -166,7 +166,9 @@ private func endOffset(of batches: [UInt8]) -> Offset? {
     while bytes.count - position >= 61 {
         let length = Int(bytes.int32(at: position + 8))
         let lastOffsetDelta = bytes.int32(at: position + 23)
-        guard length >= 49, length <= bytes.count - position - 12, lastOffsetDelta >= 0 else { break }
+        guard length >= 49, length <= bytes.count - position - 12, lastOffsetDelta >= 0 else {
+            break
+        }
         end = Offset(bytes.int64(at: position)) + Int(lastOffsetDelta) + 1
         position += 12 + length
     }

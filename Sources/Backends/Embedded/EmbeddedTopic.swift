@@ -1,4 +1,4 @@
-import LogEngine
+package import LogEngine
 import Platform
 import Synchronization
 
@@ -40,7 +40,7 @@ final class EmbeddedTopic: Topic {
         let log = try self.partition(partition)
         let recordCount = batch.recordCount
         do {
-            let base = try log.append(batch)
+            let base = try log.append(batch, isAwaited: acks == .all)
             return AppendTicket(
                 partition: partition, baseOffset: base, recordCount: recordCount, acks: acks)
         } catch { throw translate(error) }
@@ -79,7 +79,9 @@ final class EmbeddedTopic: Topic {
     }
 
     func unwatch(_ partition: Int, _ id: WatchID) {
-        let slot = state.withLock { $0.slots.indices.contains(partition) ? $0.slots[partition] : nil }
+        let slot = state.withLock {
+            $0.slots.indices.contains(partition) ? $0.slots[partition] : nil
+        }
         if case .open(let log) = slot { log.unwatch(id.value) }
     }
 
@@ -215,7 +217,7 @@ extension PartitionOptions {
 }
 
 extension BackendError {
-    init(_ error: LogError) {
+    package init(_ error: LogError) {
         switch error {
         case .offsetTrimmed(let earliest): self = .offsetTrimmed(earliest: earliest)
         case .offsetOutOfRange(let latest): self = .offsetOutOfRange(latest: latest)

@@ -3,8 +3,8 @@ import JSON
 import Platform
 
 /// Why a metadata file cannot be used, in words for an operator.
-struct MetadataError: Error, Equatable {
-    var reason: String
+package struct MetadataError: Error, Equatable {
+    package var reason: String
 }
 
 /// What topic.json says:
@@ -13,13 +13,13 @@ struct MetadataError: Error, Equatable {
 ///
 /// The checksum is CRC-32C of the text in front of `,"checksum"`, so that a flipped bit in a
 /// retention limit deletes nothing. An operator who edits the file by hand leaves it out.
-struct TopicMetadata: Equatable, Sendable {
-    var name: String
-    var topicID: String
-    var partitionCount: Int
-    var configuration: TopicConfiguration
+package struct TopicMetadata: Equatable, Sendable {
+    package var name: String
+    package var topicID: String
+    package var partitionCount: Int
+    package var configuration: TopicConfiguration
 
-    func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("name")
@@ -33,7 +33,7 @@ struct TopicMetadata: Equatable, Sendable {
         return closeWithChecksum(&writer)
     }
 
-    init(
+    package init(
         name: String, topicID: String, partitionCount: Int, configuration: TopicConfiguration
     ) {
         self.name = name
@@ -42,7 +42,7 @@ struct TopicMetadata: Equatable, Sendable {
         self.configuration = configuration
     }
 
-    init(decoding bytes: [UInt8]) throws(MetadataError) {
+    package init(decoding bytes: [UInt8]) throws(MetadataError) {
         var name: String?
         var topicID: String?
         var partitionCount: Int64?

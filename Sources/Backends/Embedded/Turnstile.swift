@@ -46,23 +46,8 @@ extension WorkerPool {
 
     /// Runs `body` for every index below `count` on the workers; returns when all are done.
     func forEach(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) async {
-        guard count > 0 else { return }
-        let countdown = Countdown(count)
-        await withCheckedContinuation { continuation in
-            for index in 0..<count {
-                run {
-                    body(index)
-                    if countdown.isLast() { continuation.resume() }
-                }
-            }
+        await withTaskGroup(of: Void.self) { group in
+            for index in 0..<count { group.addTask { await self.value { body(index) } } }
         }
     }
-}
-
-private final class Countdown: Sendable {
-    private let left: Atomic<Int>
-
-    init(_ count: Int) { left = Atomic(count) }
-
-    func isLast() -> Bool { left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 }
 }

@@ -161,7 +161,9 @@ package final class GroupCoordinator: Sendable {
         for (key, committed) in all {
             let name = committed.topicName
             let current: String?
-            if let known = topicIDs[name] { current = known } else {
+            if let known = topicIDs[name] {
+                current = known
+            } else {
                 current = try currentTopicID(name)
                 topicIDs.updateValue(current, forKey: name)
             }

@@ -77,6 +77,7 @@ package protocol Topic: AnyObject, Sendable {
 
     /// Wakes `wakeup` whenever the high watermark passes `offset` (now, if it already has), or the
     /// partition fails, or the topic is altered or deleted, until `unwatch`. Look again after each wake.
-    func watch(_ partition: Int, past offset: Offset, _ wakeup: Wakeup) throws(BackendError) -> WatchID
+    func watch(_ partition: Int, past offset: Offset, _ wakeup: Wakeup) throws(BackendError)
+        -> WatchID
     func unwatch(_ partition: Int, _ id: WatchID)
 }

@@ -2,18 +2,18 @@ import JSON
 
 /// What is wrong with a record or an event, and at which byte; where that stands in the request is
 /// known to the caller, which makes a `Problem` of it.
-struct PayloadFault: Error {
-    var code: ProblemCode
+package struct PayloadFault: Error {
+    package var code: ProblemCode
     /// A sentence, or what follows a colon.
-    var detail: String
+    package var detail: String
     /// Index in the bytes that were parsed.
-    var position: Int
+    package var position: Int
     /// The member it is about.
-    var field: String?
+    package var field: String?
     /// The limit that was passed, in bytes.
-    var limit: Int?
+    package var limit: Int?
 
-    init(
+    package init(
         _ code: ProblemCode, _ detail: String, at position: Int, field: String? = nil,
         limit: Int? = nil
     ) {
@@ -36,7 +36,7 @@ struct PayloadFault: Error {
     }
 
     /// Where in the request the parsed bytes stand.
-    enum Place {
+    package enum Place {
         /// The whole body.
         case body
         /// A record of a batch, counted from 0; positions are of the body.
@@ -46,7 +46,7 @@ struct PayloadFault: Error {
         case line(Int, start: Int)
     }
 
-    func problem(_ place: Place) -> Problem {
+    package func problem(_ place: Place) -> Problem {
         let about = field.map { "the member \($0): " } ?? ""
         var members: [(String, Problem.Member)] = []
         var here: String
@@ -80,33 +80,37 @@ extension JSONReader {
         do throws(JSONError) { try beginArray() } catch { throw wanted("an array", error, field) }
     }
 
-    mutating func member() throws(PayloadFault) -> JSONString? {
+    mutating func takeMember() throws(PayloadFault) -> JSONString? {
         do throws(JSONError) { return try nextMember() } catch { throw PayloadFault(error) }
     }
 
-    mutating func element() throws(PayloadFault) -> Bool {
+    mutating func takeElement() throws(PayloadFault) -> Bool {
         do throws(JSONError) { return try nextElement() } catch { throw PayloadFault(error) }
     }
 
-    mutating func kind(_ field: String? = nil) throws(PayloadFault) -> JSONKind {
+    mutating func peekKind(_ field: String? = nil) throws(PayloadFault) -> JSONKind {
         do throws(JSONError) { return try peek() } catch { throw PayloadFault(error, field: field) }
     }
 
-    mutating func string(_ field: String) throws(PayloadFault) -> JSONString {
-        do throws(JSONError) { return try readString() } catch { throw wanted("a string", error, field) }
+    mutating func takeString(_ field: String) throws(PayloadFault) -> JSONString {
+        do throws(JSONError) { return try readString() } catch {
+            throw wanted("a string", error, field)
+        }
     }
 
-    mutating func integer(_ field: String) throws(PayloadFault) -> Int64 {
+    mutating func takeInteger(_ field: String) throws(PayloadFault) -> Int64 {
         do throws(JSONError) { return try readInt64() } catch {
             throw wanted("a whole number of 64 bits", error, field)
         }
     }
 
-    mutating func value(_ field: String? = nil) throws(PayloadFault) -> Range<Int> {
-        do throws(JSONError) { return try skipValue() } catch { throw PayloadFault(error, field: field) }
+    mutating func takeValue(_ field: String? = nil) throws(PayloadFault) -> Range<Int> {
+        do throws(JSONError) { return try skipValue() } catch {
+            throw PayloadFault(error, field: field)
+        }
     }
 
-    mutating func endOfText() throws(PayloadFault) {
+    mutating func takeEnd() throws(PayloadFault) {
         do throws(JSONError) { try end() } catch { throw PayloadFault(error) }
     }
 

@@ -8,12 +8,13 @@ package import JSON
 ///
 /// - `topic` stands in group reads only. A record without a key has no `key`, one without headers
 ///   no `headers`; no member is ever `null` but the `value` of a tombstone.
-/// - `value` is the stored bytes themselves where they are JSON other than `null`; else a string, and
-///   `valueEncoding` says how it carries them: `text` where they are UTF-8, `base64` where not.
+/// - `value` is the stored bytes themselves where they are JSON other than `null`; else a
+///   string, and `valueEncoding` says how it carries them: `text` where they are UTF-8, or
+///   `base64`.
 ///   `keyEncoding` stands only as `base64`.
 /// - A header value is a string, `{"base64":…}` where it is not UTF-8, `null` where it is absent; a
-///   repeated header is an array of those, at the place of its first. A name that is not UTF-8 (which
-///   only others can have stored) is shown with U+FFFD.
+///   repeated header is an array of those, at the place of its first. A name that is not UTF-8
+///   (others may have stored one) is shown with U+FFFD.
 package struct RecordJSON: Sendable {
     package enum Form: Sendable {
         /// The value byte for byte.
@@ -42,7 +43,8 @@ package struct RecordJSON: Sendable {
 
     // MARK: - Hot path
 
-    /// Writes one record; 0.4 µs for one of 100 bytes, no allocation but the output's growth.
+    /// Writes one record; 0.3 µs for one of 100 bytes, and allocates for headers
+    /// and the output only.
     package func write(
         _ record: Record, of reader: borrowing RecordBatchReader, to writer: inout JSONWriter
     ) {

@@ -1,24 +1,25 @@
 import Backends
-import JSON
+package import JSON
 
 /// Reads a record object as clients post it: what `RecordJSON` writes, and less.
 ///
 /// Only `value` is required. A member that is `null` counts as left out, but for `value`, where it
 /// makes a tombstone. `offset` is taken and not used, so that what was read can be posted back;
 /// `topic` must be the topic posted to, because a record in another one than it says would be a
-/// silent surprise. JSON values are kept as the bytes they came in, without white space around them.
-struct RecordParser {
+/// silent surprise. JSON values are kept as the bytes they came in, without white space around
+/// them.
+package struct RecordParser {
     private let topic: String
     /// Decoded strings of the record read last; `FieldBytes.decoded` points into it.
-    private(set) var decoded: [UInt8] = []
+    package private(set) var decoded: [UInt8] = []
 
-    init(topic: String) { self.topic = topic }
+    package init(topic: String) { self.topic = topic }
 
     // MARK: - Hot path
 
-    /// The next value of `reader`, a record object. Budget: 0.5 µs for a small one; allocates only for
-    /// headers, escapes and Base64.
-    mutating func parse(_ reader: inout JSONReader) throws(PayloadFault) -> ParsedRecord {
+    /// The next value of `reader`, a record object. Budget: 0.5 µs for a small one; allocates only
+    /// for headers, escapes and Base64.
+    package mutating func parse(_ reader: inout JSONReader) throws(PayloadFault) -> ParsedRecord {
         decoded.removeAll(keepingCapacity: true)
         var record = ParsedRecord()
         var seen: UInt16 = 0
@@ -28,15 +29,15 @@ struct RecordParser {
         var valueEncoding: Encoding?
         try reader.openObject()
         let start = reader.position - 1
-        while let name = try reader.member() {
+        while let name = try reader.takeMember() {
             let member = try member(name, reader, &seen)
-            if member != .value, try reader.kind(member.rawValue) == .null {
-                _ = try reader.value()
+            if member != .value, try reader.peekKind(member.rawValue) == .null {
+                _ = try reader.takeValue()
                 continue
             }
             switch member {
-            case .key: key = try reader.string("key")
-            case .value: value = try reader.value("value")
+            case .key: key = try reader.takeString("key")
+            case .value: value = try reader.takeValue("value")
             case .headers: try parseHeaders(&reader, to: &record.headers)
             case .timestamp: record.timestamp = try natural(&reader, member)
             case .partition: record.partition = Int(try natural(&reader, member))
@@ -116,7 +117,7 @@ struct RecordParser {
             return isNull ? .none : .given(value)
         }
         var inner = JSONReader(reader.bytes, in: value)
-        let string = try inner.string("value")
+        let string = try inner.takeString("value")
         return try bytes(string, encoding, reader, "value")
     }
 
@@ -127,7 +128,7 @@ struct RecordParser {
         _ reader: inout JSONReader, _ member: Member
     ) throws(PayloadFault) -> Int64 {
         let start = reader.position
-        let number = try reader.integer(member.rawValue)
+        let number = try reader.takeInteger(member.rawValue)
         guard number >= 0 else {
             throw PayloadFault(
                 .invalidField, "it must be 0 or more.", at: start, field: member.rawValue)
@@ -138,7 +139,7 @@ struct RecordParser {
     private func encoding(
         _ reader: inout JSONReader, _ member: Member
     ) throws(PayloadFault) -> Encoding {
-        let string = try reader.string(member.rawValue)
+        let string = try reader.takeString(member.rawValue)
         if reader.matches(string, "text") { return .text }
         if reader.matches(string, "base64") { return .base64 }
         throw PayloadFault(
@@ -147,7 +148,7 @@ struct RecordParser {
     }
 
     private func checkTopic(_ reader: inout JSONReader) throws(PayloadFault) {
-        let string = try reader.string("topic")
+        let string = try reader.takeString("topic")
         guard reader.matches(string, topic) else {
             throw PayloadFault(
                 .invalidField,
@@ -163,21 +164,21 @@ struct RecordParser {
     ) throws(PayloadFault) {
         try reader.openObject("headers")
         var names = Set<[UInt8]>()
-        while let string = try reader.member() {
+        while let string = try reader.takeMember() {
             let name = try reader.unescaped(string, "headers")
             guard names.insert(name).inserted else {
                 throw PayloadFault(
                     .invalidField, "a name stands twice; give a repeated header as an array.",
                     at: string.range.lowerBound, field: "headers")
             }
-            guard try reader.kind("headers") == .array else {
+            guard try reader.peekKind("headers") == .array else {
                 try parseHeaderValue(&reader, name, to: &headers)
                 continue
             }
             let start = reader.position
             let before = headers.count
             try reader.openArray("headers")
-            while try reader.element() { try parseHeaderValue(&reader, name, to: &headers) }
+            while try reader.takeElement() { try parseHeaderValue(&reader, name, to: &headers) }
             guard headers.count > before else {
                 throw PayloadFault(
                     .invalidField, "an empty array is no header; leave it out.", at: start,
@@ -189,12 +190,12 @@ struct RecordParser {
     private func parseHeaderValue(
         _ reader: inout JSONReader, _ name: [UInt8], to headers: inout RecordHeaders
     ) throws(PayloadFault) {
-        switch try reader.kind("headers") {
+        switch try reader.peekKind("headers") {
         case .null:
-            _ = try reader.value()
+            _ = try reader.takeValue()
             headers.append(name: name.span, value: nil)
         case .string:
-            let string = try reader.string("headers")
+            let string = try reader.takeString("headers")
             if string.hasEscapes {
                 let value = try reader.unescaped(string, "headers")
                 headers.append(name: name.span, value: value.span)
@@ -218,13 +219,13 @@ struct RecordParser {
         let start = reader.position
         var isFound = false
         try reader.openObject("headers")
-        while let name = try reader.member() {
+        while let name = try reader.takeMember() {
             guard reader.matches(name, "base64"), !isFound else {
                 throw PayloadFault(
                     .invalidField, "an object as a header's value has one member, base64.",
                     at: name.range.lowerBound, field: "headers")
             }
-            let string = try reader.string("headers")
+            let string = try reader.takeString("headers")
             isFound = Base64.decode(try reader.unescaped(string, "headers")[...], to: &bytes)
             guard isFound else {
                 throw PayloadFault(

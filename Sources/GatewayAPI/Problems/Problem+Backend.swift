@@ -1,8 +1,8 @@
 import Backends
 
 extension Problem {
-    /// The answer to what the backend could not do. Here only, and without `default:`, so that a new
-    /// error does not compile until it has an answer.
+    /// The answer to what the backend could not do. Here only, and without `default:`, so that a
+    /// new error does not compile until it has an answer.
     init(_ error: BackendError) {
         switch error {
         case .notReady(let reason):
@@ -29,7 +29,8 @@ extension Problem {
                 [("topic", .string(name))])
         case .invalidConfiguration(let field, let reason):
             self.init(
-                .invalidConfiguration, "The field \(field) has a value that is not taken: \(reason)",
+                .invalidConfiguration,
+                "The field \(field) has a value that is not taken: \(reason)",
                 [("field", .string(field))])
         case .limitReached(let reason):
             self.init(.limitReached, "A limit of this server is reached: \(reason)")

@@ -10,6 +10,9 @@ package struct Problem: Error {
     /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
     package var members: [(name: String, value: Member)] = []
 
+    /// For the `Allow` field of a 405 (RFC 9110 §15.5.6).
+    var allowed: String?
+
     package enum Member {
         case integer(Int64)
         case string(String)
@@ -21,6 +24,16 @@ package struct Problem: Error {
         self.code = code
         self.detail = detail
         self.members = members.map { (name: $0.0, value: $0.1) }
+    }
+}
+
+extension Problem {
+    /// The path is known, its methods are others.
+    static func methodNotAllowed(_ routes: [Route]) -> Problem {
+        let allowed = routes.map(\.method.rawValue).joined(separator: ", ")
+        var problem = Problem(.methodNotAllowed, "This path takes \(allowed).")
+        problem.allowed = allowed
+        return problem
     }
 }
 

@@ -1,0 +1,138 @@
+import Backends
+import HTTPServer
+import JSON
+import Platform
+
+/// Answers a read with one page of JSON: at once, or by long-poll at the first record.
+struct ConsumePage {
+    let request: ReadRequest
+    let exchange: Exchange
+
+    func answer() async throws(Problem) {
+        let positions = try await request.start.positions(
+            in: request.topic, partition: request.partition)
+        var pager = RecordPager(positions, tag: request.topic.cursorTag, form: .page)
+        let first = positions[0].next
+        pager.writer.beginObject()
+        pager.writer.name("records")
+        pager.writer.beginArray()
+        let budget = RecordPager.Budget(
+            records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
+            bytes: request.maxBytes)
+        var outcome = try await pager.fill(budget)
+        if outcome.recordCount == 0, request.wait > .zero {
+            let watcher = Watcher(exchange, request, until: exchange.now + request.wait)
+            defer { watcher.end() }
+            repeat {
+                try watcher.watch(&pager)
+                outcome = try await pager.fill(budget)
+                if outcome.recordCount > 0 { break }
+            } while await watcher.wait()
+        }
+        finish(&pager, outcome, from: first)
+    }
+
+    private func finish(_ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from: Offset) {
+        pager.writer.endArray()
+        pager.writer.name("cursor")
+        pager.writer.string(pager.cursor.text)
+        pager.writer.name("caughtUp")
+        pager.writer.bool(outcome.caughtUp)
+        pager.writer.endObject()
+        var response = Response(status: 200, contentType: "application/json", body: pager.writer.bytes)
+        if outcome.isFull, request.partition != nil, request.start.isFixed,
+            request.topic.configuration.cleanupPolicy == .delete
+        {
+            makeCacheable(&response, from: from, to: pager.positions[0].next)
+        } else {
+            response.fields.append(("cache-control", "no-store"))
+        }
+        exchange.respond(response)
+    }
+
+    /// This page can never change: caches may serve it, and a client that has it need not load it again.
+    /// Only pages of one partition: a topic that grows changes what a page of all of them holds.
+    private func makeCacheable(_ response: inout Response, from: Offset, to: Offset) {
+        let tag =
+            "\"\(request.topic.cursorTag)-\(request.partition!)-\(from.value)-\(to.value)\""
+        response.fields.append(("etag", tag))
+        response.fields.append(
+            ("cache-control", "private, max-age=\(Limits.historyMaxAge), immutable"))
+        response.fields.append(("vary", "accept, last-event-id"))
+        if let known = exchange.head.value(of: .ifNoneMatch) {
+            let text = String(decoding: exchange.head.bytes[known], as: UTF8.self)
+            if text == "*" || text.split(separator: ",").contains(where: { matches($0, tag) }) {
+                response.status = 304
+                response.contentType = nil
+                response.body = []
+            }
+        }
+    }
+
+    /// Weak comparison, RFC 9110 §13.1.2.
+    private func matches(_ candidate: Substring, _ tag: String) -> Bool {
+        var text = candidate.drop { $0 == " " || $0 == "\t" }
+        if text.hasPrefix("W/") { text.removeFirst(2) }
+        while text.last == " " || text.last == "\t" { text.removeLast() }
+        return text == tag
+    }
+}
+
+/// Watches the partitions of a read, so that new data, the deadline, a client that left and a drain
+/// all wake it. Watch first, look again, then wait: no append between can be missed.
+final class Watcher {
+    private let exchange: Exchange
+    private let request: ReadRequest
+    private let wakeup = Wakeup()
+    private var deadline: Instant
+    private var watches: [(topic: any Topic, partition: Int, id: WatchID)] = []
+
+    init(_ exchange: Exchange, _ request: ReadRequest, until deadline: Instant) {
+        self.exchange = exchange
+        self.request = request
+        self.deadline = deadline
+        exchange.arm(wakeup, until: deadline)
+    }
+
+    /// Registers for what comes behind the pager's positions, new partitions included.
+    func watch(_ pager: inout RecordPager) throws(Problem) {
+        unwatch()
+        if request.partition == nil { pager.follow(growthOf: request.topic) }
+        for position in pager.positions {
+            do {
+                let id = try position.topic.watch(position.partition, past: position.next, wakeup)
+                watches.append((position.topic, position.partition, id))
+            } catch {
+                throw Problem(error)
+            }
+        }
+    }
+
+    /// Waits for a wake; false when there is nothing more to wait for: deadline, client gone, drain.
+    func wait() async -> Bool {
+        if isOver { return false }
+        await wakeup.wait()
+        return !isOver
+    }
+
+    func extend(to deadline: Instant) {
+        self.deadline = deadline
+        exchange.arm(wakeup, until: deadline)
+    }
+
+    var isPastDeadline: Bool { exchange.now >= deadline }
+
+    private var isOver: Bool {
+        exchange.clientIsGone || exchange.serverIsDraining || isPastDeadline
+    }
+
+    func end() {
+        unwatch()
+        exchange.disarm()
+    }
+
+    private func unwatch() {
+        for watch in watches { watch.topic.unwatch(watch.partition, watch.id) }
+        watches.removeAll(keepingCapacity: true)
+    }
+}

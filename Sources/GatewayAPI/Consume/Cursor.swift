@@ -1,0 +1,121 @@
+package import Backends
+
+/// A reading position over partitions: `0:17,1:44`, over several topics `orders/0:17,audit/0:3`. Each
+/// number is the offset of the first record not yet read (the next offset).
+///
+/// Cursors the server gives end in `~` and the first eight hex digits of the topic's UUID, so that
+/// one of a deleted and re-created topic is not taken for a place in the new one. Clients may
+/// write cursors, and leave that out.
+package struct Cursor: Equatable, Sendable {
+    package struct Entry: Equatable, Sendable {
+        /// nil where the cursor belongs to one topic only.
+        package var topic: String?
+        package var partition: Int
+        package var next: Offset
+    }
+
+    package var entries: [Entry] = []
+    /// The UUID's first eight hex digits, lower case.
+    package var tag: String?
+
+    package init(entries: [Entry] = [], tag: String? = nil) {
+        self.entries = entries
+        self.tag = tag
+    }
+
+    /// Reads a cursor; throws `invalid-cursor`. The empty text is the empty cursor.
+    init(parsing text: String) throws(Problem) {
+        var body = text.utf8[...]
+        if let tilde = body.lastIndex(of: UInt8(ascii: "~")) {
+            tag = try Self.parseTag(body[body.index(after: tilde)...])
+            body = body[..<tilde]
+        }
+        if body.isEmpty { return }
+        for part in body.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+            guard entries.count < Limits.cursorEntries else {
+                throw Self.invalid("it has more than \(Limits.cursorEntries) entries")
+            }
+            entries.append(try Self.parseEntry(part))
+        }
+        var seen = Set<String>()
+        for entry in entries where !seen.insert("\(entry.topic ?? "")/\(entry.partition)").inserted {
+            throw Self.invalid("partition \(entry.partition) stands in it twice")
+        }
+    }
+
+    private static func parseTag(_ text: Substring.UTF8View) throws(Problem) -> String {
+        let isHex = text.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        guard text.count == 8, isHex else {
+            throw invalid("`~` must be followed by eight lower-case hex digits, or left out")
+        }
+        return String(Substring(text))
+    }
+
+    private static func parseEntry(_ text: Substring.UTF8View) throws(Problem) -> Entry {
+        var rest = text
+        var topic: String?
+        if let slash = rest.lastIndex(of: UInt8(ascii: "/")) {
+            topic = String(Substring(rest[..<slash]))
+            rest = rest[rest.index(after: slash)...]
+        }
+        let halves = rest.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard halves.count == 2, let partition = number(halves[0]), let next = number(halves[1]),
+            partition <= Int64(Int32.max)
+        else {
+            throw invalid(
+                "an entry is `partition:nextOffset`, decimal digits only, such as `0:17`")
+        }
+        return Entry(topic: topic, partition: Int(partition), next: Offset(next))
+    }
+
+    /// Digits only: `Int64.init` alone would take a sign.
+    private static func number(_ text: Substring.UTF8View) -> Int64? {
+        guard !text.isEmpty, text.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        return Int64(Substring(text))
+    }
+
+    private static func invalid(_ why: String) -> Problem {
+        Problem(
+            .invalidCursor,
+            "The cursor cannot be read: \(why). Use the cursor of the last answer as it came.")
+    }
+
+    /// The cursor as text, appended where it is needed.
+    package func write(to bytes: inout [UInt8]) {
+        for (index, entry) in entries.enumerated() {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            if let topic = entry.topic {
+                bytes.append(contentsOf: topic.utf8)
+                bytes.append(UInt8(ascii: "/"))
+            }
+            bytes.append(decimal: Int64(entry.partition))
+            bytes.append(UInt8(ascii: ":"))
+            bytes.append(decimal: entry.next.value)
+        }
+        if let tag {
+            bytes.append(UInt8(ascii: "~"))
+            bytes.append(contentsOf: tag.utf8)
+        }
+    }
+
+    package var text: String {
+        var bytes: [UInt8] = []
+        write(to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension [UInt8] {
+    /// Decimal digits of `value`, without a String.
+    mutating func append(decimal value: Int64) {
+        if value < 0 { append(UInt8(ascii: "-")) }
+        var rest = value.magnitude
+        var divisor: UInt64 = 1
+        while rest / divisor >= 10 { divisor *= 10 }
+        while divisor > 0 {
+            append(UInt8(ascii: "0") + UInt8(rest / divisor))
+            rest %= divisor
+            divisor /= 10
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Backends
+import HTTPServer
+import Platform
+
+/// What a consume request asks for, read from its query and header fields.
+struct ReadRequest {
+    enum Form { case page, lines, events }
+
+    let topic: any Topic
+    /// nil: all partitions, also those the topic grows by.
+    let partition: Int?
+    let form: Form
+    let start: ReadStart
+    let maxRecords: Int?
+    let maxBytes: Int
+    let wait: Duration
+
+    init(
+        _ head: RequestHead, _ query: Query, topic: any Topic, partition: Int?,
+        maxWait: Duration
+    ) throws(Problem) {
+        self.topic = topic
+        self.partition = partition
+        form = try Self.form(accepted: head)
+        start = try Self.start(head, query)
+        maxRecords = try query.integer("maxRecords", in: 1...Int64.max).map { Int(clamping: $0) }
+        let bytes = try query.integer("maxBytes", in: 1...Int64.max)
+        maxBytes = min(bytes.map { Int(clamping: $0) } ?? Limits.defaultPageBytes, Limits.pageBytes)
+        let waitMs = try query.integer("waitMs")
+        wait = min(.milliseconds(waitMs ?? 0), maxWait)
+        if form != .page, let unfit = bytes != nil ? "maxBytes" : waitMs != nil ? "waitMs" : nil {
+            throw Problem(
+                .invalidParameter,
+                "`\(unfit)` belongs to pages; a stream never ends by itself. Leave it out, or ask for "
+                    + "`Accept: application/json`.",
+                [("parameter", .string(unfit))])
+        }
+    }
+
+    /// `offset`, `cursor` (or `Last-Event-ID`) or `from`: one of them at most. The field wins over the
+    /// query: an EventSource repeats its first URL when it resumes.
+    private static func start(
+        _ head: RequestHead, _ query: Query
+    ) throws(Problem) -> ReadStart {
+        let offset = try query.integer("offset")
+        let cursor = query.text("cursor")
+        let from = query.text("from")
+        if let value = head.value(of: .lastEventID), !value.isEmpty {
+            let text = String(decoding: head.bytes[value], as: UTF8.self)
+            return .cursor(try Cursor(parsing: text))
+        }
+        let given = (offset == nil ? 0 : 1) + (cursor == nil ? 0 : 1) + (from == nil ? 0 : 1)
+        guard given <= 1 else {
+            throw Problem(
+                .invalidParameter,
+                "Say where to begin once: `offset`, `cursor` or `from`, not several of them.",
+                [("parameter", .string(offset != nil ? "offset" : "cursor"))])
+        }
+        if let offset { return .offset(Offset(offset)) }
+        if let cursor { return .cursor(try Cursor(parsing: cursor)) }
+        if let from { return try ReadStart(from: from) }
+        return .earliest
+    }
+
+    private static func form(accepted head: RequestHead) throws(Problem) -> Form {
+        guard let value = head.value(of: .accept) else { return .page }
+        let best = Accept(head.bytes[value]).best(of: [
+            "application/json", "application/x-ndjson", "text/event-stream",
+        ])
+        switch best {
+        case 0: return .page
+        case 1: return .lines
+        case 2: return .events
+        default:
+            throw Problem(
+                .notAcceptable,
+                "Records come as application/json, application/x-ndjson or text/event-stream.")
+        }
+    }
+}

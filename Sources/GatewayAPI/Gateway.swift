@@ -1,0 +1,203 @@
+package import Backends
+package import HTTPServer
+import JSON
+package import Platform
+
+/// The API: takes a request from the HTTP server, finds its route, and answers it from the backend.
+package final class Gateway: RequestHandler {
+    private let backend: any Backend
+    private let configuration: GatewayConfiguration
+    private let time: any TimeSource
+    private let tree = RouteTree()
+    private let produceRoute: ProduceRoute
+    private let topicRoutes: TopicRoutes
+    private let groupRoutes: GroupRoutes
+    private let metrics: Metrics
+
+    package init(
+        backend: any Backend, coordinator: GroupCoordinator, configuration: GatewayConfiguration,
+        time: any TimeSource
+    ) {
+        self.backend = backend
+        self.configuration = configuration
+        self.time = time
+        produceRoute = ProduceRoute(backend: backend, configuration: configuration, time: time)
+        topicRoutes = TopicRoutes(backend: backend, coordinator: coordinator)
+        groupRoutes = GroupRoutes(backend: backend, coordinator: coordinator, time: time)
+        metrics = Metrics(backend: backend)
+    }
+
+    /// Has `/metrics` show the counters of the server that this handles requests for.
+    package func observe(_ server: Server) { metrics.observe(server) }
+
+    // MARK: - Hot path
+
+    package func handle(_ exchange: Exchange) async {
+        let started = time.now()
+        var route: Route?
+        do throws(Problem) {
+            try BrowserCheck.check(exchange.head)
+            let match = try find(exchange)
+            route = match.route
+            let query = try Query(exchange.head, names: match.route.parameters)
+            try await answer(exchange, match, query)
+        } catch {
+            exchange.respond(error.response())
+        }
+        metrics.count(route, status: exchange.responseStatus, since: started, now: time.now())
+    }
+
+    private struct Found {
+        var route: Route
+        var first: Range<Int>
+        var second: Range<Int>
+    }
+
+    private func find(_ exchange: Exchange) throws(Problem) -> Found {
+        let head = exchange.head
+        guard let match = tree.match(head.bytes, path: head.path) else {
+            throw Problem(
+                .unknownRoute, "There is nothing at this path. /openapi.yaml lists all that there is.")
+        }
+        guard let route = match.route(for: head.method) else {
+            throw Problem.methodNotAllowed(match.routes)
+        }
+        return Found(route: route, first: match.first, second: match.second)
+    }
+
+    private func answer(
+        _ exchange: Exchange, _ found: Found, _ query: Query
+    ) async throws(Problem) {
+        switch found.route {
+        case .produce:
+            try await produceRoute.produce(exchange, topic: name(exchange, found.first), query)
+        case .readTopic:
+            try await read(exchange, found, partition: nil, query)
+        case .readPartition:
+            try await read(exchange, found, partition: partition(exchange, found.second), query)
+        case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .deleteRecords:
+            try await answerTopic(exchange, found, query)
+        case .listGroups, .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .resetOffsets:
+            try await answerGroup(exchange, found, query)
+        case .live, .ready, .metrics, .openAPI:
+            answerOperations(exchange, found.route)
+        }
+    }
+
+    // MARK: - The rest
+
+    private func read(
+        _ exchange: Exchange, _ found: Found, partition: Int?, _ query: Query
+    ) async throws(Problem) {
+        let topic: any Topic
+        let topicName = try name(exchange, found.first)
+        do { topic = try backend.topic(topicName) } catch { throw Problem(error) }
+        if let partition, partition >= topic.partitionCount {
+            throw Problem(
+                BackendError.unknownPartition(partition, partitionCount: topic.partitionCount))
+        }
+        let request = try ReadRequest(
+            exchange.head, query, topic: topic, partition: partition, maxWait: configuration.maxWait)
+        switch request.form {
+        case .page: try await ConsumePage(request: request, exchange: exchange).answer()
+        case .lines, .events: try await ConsumeStream(request: request, exchange: exchange).answer()
+        }
+    }
+
+    private func answerTopic(
+        _ exchange: Exchange, _ found: Found, _ query: Query
+    ) async throws(Problem) {
+        if found.route == .listTopics { return try await topicRoutes.list(exchange) }
+        let topic = try name(exchange, found.first)
+        switch found.route {
+        case .createTopic: try await topicRoutes.create(exchange, topic)
+        case .describeTopic: try await topicRoutes.describe(exchange, topic)
+        case .alterTopic: try await topicRoutes.alter(exchange, topic)
+        case .deleteTopic: try await topicRoutes.delete(exchange, topic)
+        default:
+            guard let before = try query.integer("before") else {
+                throw Problem(
+                    .invalidParameter, "Say up to which offset: `?before={offset}`.",
+                    [("parameter", .string("before"))])
+            }
+            try await topicRoutes.deleteRecords(
+                exchange, topic, try partition(exchange, found.second), before: Offset(before))
+        }
+    }
+
+    private func answerGroup(
+        _ exchange: Exchange, _ found: Found, _ query: Query
+    ) async throws(Problem) {
+        if found.route == .listGroups { return try await groupRoutes.list(exchange) }
+        let group = try name(exchange, found.first)
+        try checkName(group, of: "group")
+        switch found.route {
+        case .describeGroup: try await groupRoutes.describe(exchange, group)
+        case .deleteGroup: try await groupRoutes.delete(exchange, group)
+        case .commitOffsets: try await groupRoutes.commit(exchange, group)
+        case .listOffsets: try await groupRoutes.listOffsets(exchange, group)
+        default:
+            let dryRun = try query.choice("dryRun", of: ["false", "true"]) == 1
+            try await groupRoutes.reset(exchange, group, dryRun: dryRun)
+        }
+    }
+
+    private func answerOperations(_ exchange: Exchange, _ route: Route) {
+        switch route {
+        case .ready where !backend.isReady || exchange.serverIsDraining:
+            let what = exchange.serverIsDraining ? "draining" : "recovering"
+            exchange.respond(
+                Problem(.notReady, "This instance is \(what); ask another, or again in a second.")
+                    .response())
+        case .metrics:
+            exchange.respond(
+                Response(
+                    status: 200, contentType: "text/plain; version=0.0.4; charset=utf-8",
+                    body: metrics.exposition()))
+        case .openAPI:
+            exchange.respond(
+                Response(status: 200, contentType: "application/yaml", body: OpenAPI.document))
+        default:
+            exchange.respond(
+                Response(status: 200, contentType: "text/plain; charset=utf-8", body: Array("ok\n".utf8)))
+        }
+    }
+
+    /// A variable segment of the path, percent-decoded once.
+    private func name(_ exchange: Exchange, _ segment: Range<Int>) throws(Problem) -> String {
+        let bytes = exchange.head.bytes
+        guard bytes[segment].contains(UInt8(ascii: "%")) else {
+            return String(decoding: bytes[segment], as: UTF8.self)
+        }
+        var decoded: [UInt8] = []
+        var at = segment.lowerBound
+        while at < segment.upperBound {
+            var byte = bytes[at]
+            // The HTTP server has checked that two hex digits follow.
+            if byte == UInt8(ascii: "%"), let high = hexDigit(bytes[at + 1]),
+                let low = hexDigit(bytes[at + 2])
+            {
+                byte = high << 4 | low
+                at += 2
+            }
+            decoded.append(byte)
+            at += 1
+        }
+        guard isUTF8(decoded[...]), !decoded.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+            throw Problem(
+                .invalidName, "A name in the path is not UTF-8, or holds a control byte, when decoded.")
+        }
+        return String(decoding: decoded, as: UTF8.self)
+    }
+
+    private func partition(_ exchange: Exchange, _ segment: Range<Int>) throws(Problem) -> Int {
+        let text = try name(exchange, segment)
+        let isPlain = text.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        guard isPlain, let partition = Int32(text) else {
+            throw Problem(
+                .invalidParameter, "A partition is a number from 0 on.",
+                [("parameter", .string("partition"))])
+        }
+        return Int(partition)
+    }
+}

@@ -1,0 +1,142 @@
+import Backends
+import JSON
+
+/// The body of a commit: `offsets`, or a `cursor` (with `topic` where the cursor names none).
+struct CommitDocument {
+    var offsets: [OffsetCommit] = []
+    var cursor: Cursor?
+    var topic: String?
+
+    init(parsing body: [UInt8]) throws(Problem) {
+        var document = Self()
+        try parsing {
+            var reader = JSONReader(body)
+            let fields = ["offsets", "cursor", "topic", "memberId", "memberEpoch"]
+            try reader.readObject("A commit", fields: fields) { name, reader in
+                switch name {
+                case "offsets": document.offsets = try Self.readOffsets(&reader)
+                case "cursor": document.cursor = try Cursor(parsing: reader.stringField(name))
+                case "topic": document.topic = try reader.stringField(name)
+                default:
+                    throw Problem(
+                        .notImplemented,
+                        "Membership of groups is not there yet: commit without `\(name)`.",
+                        [("field", .string(name))])
+                }
+            }
+            try reader.end()
+        }
+        guard document.offsets.isEmpty != (document.cursor == nil) else {
+            throw Problem(
+                .missingField, "Say what to commit: either `offsets`, not empty, or `cursor`.",
+                [("field", .string("offsets"))])
+        }
+        self = document
+    }
+
+    private init() {}
+
+    /// `[{"topic","partition","offset","metadata"?}]`
+    static func readOffsets(_ reader: inout JSONReader) throws -> [OffsetCommit] {
+        var offsets: [OffsetCommit] = []
+        guard try reader.peek() == .array else { throw Problem.field("offsets", "must be an array") }
+        try reader.beginArray()
+        while try reader.nextElement() {
+            guard offsets.count < Limits.cursorEntries else {
+                throw Problem.field("offsets", "may have \(Limits.cursorEntries) entries at most")
+            }
+            offsets.append(try readOffset(&reader))
+        }
+        return offsets
+    }
+
+    private static func readOffset(_ reader: inout JSONReader) throws -> OffsetCommit {
+        var topic: String?
+        var partition: Int64?
+        var offset: Int64?
+        var metadata = ""
+        let fields = ["topic", "partition", "offset", "metadata"]
+        guard try reader.peek() == .object else {
+            throw Problem.field("offsets", "must be an array of objects")
+        }
+        try reader.readObject("An offset", fields: fields) { name, reader in
+            switch name {
+            case "topic": topic = try reader.stringField(name)
+            case "partition": partition = try reader.numberField(name, 0...Int64(Int32.max))
+            case "offset": offset = try reader.numberField(name, 0...Int64.max)
+            default: metadata = try reader.stringField(name)
+            }
+        }
+        guard let topic, let partition, let offset else {
+            let missing = topic == nil ? "topic" : partition == nil ? "partition" : "offset"
+            throw Problem(
+                .missingField, "Each of the offsets needs `\(missing)`.", [("field", .string(missing))])
+        }
+        return OffsetCommit(
+            topic: topic, partition: Int(partition), offset: Offset(offset), metadata: metadata)
+    }
+}
+
+/// The body of a reset: `{"to":"earliest"|"latest"|<ms>,"topics":[…]}`, or given `offsets`.
+struct ResetDocument {
+    enum Target {
+        case earliest, latest
+        /// Milliseconds since 1970.
+        case timestamp(Int64)
+        case offsets([OffsetCommit])
+    }
+
+    var target: Target
+    /// nil: the topics the group has committed for.
+    var topics: [String]?
+
+    init(parsing body: [UInt8]) throws(Problem) {
+        var target: Target?
+        var offsets: [OffsetCommit]?
+        var topics: [String]?
+        try parsing {
+            var reader = JSONReader(body)
+            try reader.readObject("A reset", fields: ["to", "topics", "offsets"]) { name, reader in
+                switch name {
+                case "to": target = try Self.readTarget(&reader)
+                case "topics": topics = try Self.readTopics(&reader)
+                default: offsets = try CommitDocument.readOffsets(&reader)
+                }
+            }
+            try reader.end()
+        }
+        if let offsets { target = target == nil && topics == nil ? .offsets(offsets) : nil }
+        guard let target else {
+            throw Problem(
+                .missingField,
+                "Say where to: `to` with `earliest`, `latest` or a timestamp in milliseconds (and "
+                    + "`topics`, if not all), or else `offsets`.", [("field", .string("to"))])
+        }
+        self.target = target
+        self.topics = topics
+    }
+
+    private static func readTarget(_ reader: inout JSONReader) throws -> Target {
+        if try reader.peek() == .number { return .timestamp(try reader.numberField("to", 0...Int64.max)) }
+        switch try reader.stringField("to") {
+        case "earliest": return .earliest
+        case "latest": return .latest
+        default:
+            throw Problem.field(
+                "to", "must be \"earliest\", \"latest\" or a timestamp in milliseconds since 1970")
+        }
+    }
+
+    private static func readTopics(_ reader: inout JSONReader) throws -> [String] {
+        guard try reader.peek() == .array else { throw Problem.field("topics", "must be an array") }
+        var topics: [String] = []
+        try reader.beginArray()
+        while try reader.nextElement() {
+            guard topics.count < Limits.cursorEntries else {
+                throw Problem.field("topics", "may have \(Limits.cursorEntries) names at most")
+            }
+            topics.append(try reader.stringField("topics"))
+        }
+        return topics
+    }
+}

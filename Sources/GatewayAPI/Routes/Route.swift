@@ -1,0 +1,56 @@
+package import HTTPServer
+
+/// Every resource and method of the API, each written once; `openapi.yaml` lists the same, and a test
+/// compares them.
+package enum Route: UInt8, CaseIterable, Sendable {
+    case listTopics, createTopic, describeTopic, alterTopic, deleteTopic, deleteRecords
+    case produce
+    case readPartition, readTopic
+    case listGroups, describeGroup, deleteGroup, commitOffsets, listOffsets, resetOffsets
+    case live, ready, metrics, openAPI
+
+    package var method: Method {
+        switch self {
+        case .listTopics, .describeTopic, .readPartition, .readTopic, .listGroups, .describeGroup,
+            .listOffsets, .live, .ready, .metrics, .openAPI:
+            .get
+        case .createTopic, .resetOffsets: .put
+        case .alterTopic: .patch
+        case .deleteTopic, .deleteRecords, .deleteGroup: .delete
+        case .produce, .commitOffsets: .post
+        }
+    }
+
+    package var template: String {
+        switch self {
+        case .listTopics: "/v1/topics"
+        case .createTopic, .describeTopic, .alterTopic, .deleteTopic: "/v1/topics/{topic}"
+        case .produce, .readTopic: "/v1/topics/{topic}/records"
+        case .readPartition, .deleteRecords: "/v1/topics/{topic}/partitions/{partition}/records"
+        case .listGroups: "/v1/groups"
+        case .describeGroup, .deleteGroup: "/v1/groups/{group}"
+        case .commitOffsets, .listOffsets, .resetOffsets: "/v1/groups/{group}/offsets"
+        case .live: "/livez"
+        case .ready: "/readyz"
+        case .metrics: "/metrics"
+        case .openAPI: "/openapi.yaml"
+        }
+    }
+
+    /// The query parameters the route takes; any other is refused.
+    package var parameters: [String] {
+        switch self {
+        case .produce: ["acks", "partition", "key"]
+        case .readPartition: ["offset"] + Self.readParameters
+        case .readTopic: Self.readParameters
+        case .deleteRecords: ["before"]
+        case .resetOffsets: ["dryRun"]
+        case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
+            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .live, .ready, .metrics,
+            .openAPI:
+            []
+        }
+    }
+
+    private static let readParameters = ["cursor", "from", "maxRecords", "maxBytes", "waitMs"]
+}

@@ -1,0 +1,77 @@
+import ArgumentParser
+import Glibc
+
+/// The program. Exit status: 0 after a drain, 1 for what the world did, 2 for usage.
+@main
+struct Millrace: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "millrace",
+        abstract: "An HTTP/JSON gateway to a partitioned, durable event log.",
+        subcommands: [Serve.self, Bench.self, Log.self])
+
+    static func main() {
+        do {
+            let arguments = Environment.asArguments(Array(CommandLine.arguments.dropFirst()))
+            var command = try parseAsRoot(arguments)
+            try command.run()
+        } catch let failure as Failure {
+            failure.exit()
+        } catch {
+            let isHelp = exitCode(for: error) == .success
+            if isHelp { printLine(fullMessage(for: error)) } else { printError(fullMessage(for: error)) }
+            Glibc.exit(isHelp ? 0 : 2)
+        }
+    }
+}
+
+/// What the world did: a port taken, a directory locked, a file that is not there. Exit status 1.
+struct Failure: Error {
+    var message: String
+
+    init(_ message: String) { self.message = message }
+
+    func exit() -> Never {
+        printError("millrace: \(message)")
+        Glibc.exit(1)
+    }
+}
+
+/// A line on standard output, at once also where that is a pipe.
+func printLine(_ text: String) {
+    write(text, to: STDOUT_FILENO)
+}
+
+func printError(_ text: String) {
+    write(text, to: STDERR_FILENO)
+}
+
+private func write(_ text: String, to descriptor: Int32) {
+    let line = Array((text + "\n").utf8)
+    _ = Glibc.write(descriptor, line, line.count)
+}
+
+/// `MILLRACE_…` variables, as if they stood in front of the flags: a flag wins.
+enum Environment {
+    /// `serve --listen x` with MILLRACE_DATA=d becomes `serve --data d --listen x`.
+    static func asArguments(_ arguments: [String]) -> [String] {
+        guard let command = arguments.first, command == "serve" else { return arguments }
+        var given: [String] = []
+        for flag in Serve.flags {
+            let isOnCommandLine = arguments.contains { $0 == flag || $0.hasPrefix(flag + "=") }
+            if !isOnCommandLine, let value = value(of: variable(for: flag)) {
+                given.append("\(flag)=\(value)")
+            }
+        }
+        return [command] + given + arguments.dropFirst()
+    }
+
+    /// `--max-body-bytes` is `MILLRACE_MAX_BODY_BYTES`.
+    static func variable(for flag: String) -> String {
+        "MILLRACE_" + flag.dropFirst(2).uppercased().map { $0 == "-" ? "_" : String($0) }.joined()
+    }
+
+    private static func value(of name: String) -> String? {
+        guard let value = getenv(name), value.pointee != 0 else { return nil }
+        return String(cString: value)
+    }
+}

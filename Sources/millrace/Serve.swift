@@ -1,0 +1,115 @@
+import ArgumentParser
+import Glibc
+import Logging
+
+/// `millrace serve`: options, wiring, and the life of the server from its first line to its drain.
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve the gateway on a data directory.",
+        discussion: """
+            Every option can be set in the environment: --max-body-bytes as \
+            MILLRACE_MAX_BODY_BYTES. An option wins over its variable.
+            """)
+
+    @Option(help: "Directory of the log; created if absent.")
+    var data = "./millrace-data"
+
+    @Option(help: "Address to listen on, HOST:PORT. Port 0 picks a free one.")
+    var listen = "127.0.0.1:8080"
+
+    @Flag(help: "Allow an address other than loopback, though there is no authentication yet.")
+    var allowAnonymous = false
+
+    @Option(help: "Largest request body in bytes (NDJSON: largest line).")
+    var maxBodyBytes = 16 << 20
+
+    @Option(help: "Longest wait of a long-poll in milliseconds.")
+    var maxWaitMs: Int64 = 60_000
+
+    @Option(help: "Create an unknown topic on its first produce, with this many partitions.")
+    var autoCreatePartitions: Int?
+
+    @Option(help: "Where an access log of JSON lines goes: off, stderr, or a file.")
+    var accessLog = "off"
+
+    @Option(help: "Event loops; 0: one per core.")
+    var loops = 0
+
+    @Option(help: "Most connections open at a time.")
+    var maxConnections = 20_000
+
+    @Option(help: "How long a drain waits for requests under way, in milliseconds.")
+    var drainTimeoutMs: Int64 = 10_000
+
+    @Option(help: "Least level of log lines: trace, debug, info, notice, warning, error, critical.")
+    var logLevel = "info"
+
+    /// The options that have a variable, each as it is written.
+    static let flags = [
+        "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
+        "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+    ]
+
+    func validate() throws {
+        _ = try address()
+        func check(_ isRight: Bool, _ rule: String) throws {
+            if !isRight { throw ValidationError(rule) }
+        }
+        try check(maxBodyBytes > 0, "--max-body-bytes must be at least 1.")
+        try check(maxWaitMs >= 0, "--max-wait-ms must not be negative.")
+        try check((autoCreatePartitions ?? 1) >= 1, "--auto-create-partitions must be at least 1.")
+        try check((0...256).contains(loops), "--loops must be from 0 to 256.")
+        try check(maxConnections >= 1, "--max-connections must be at least 1.")
+        try check(
+            Logger.Level(rawValue: logLevel) != nil,
+            "--log-level must be trace, debug, info, notice, warning, error or critical.")
+        try check(drainTimeoutMs >= 0, "--drain-timeout-ms must not be negative.")
+    }
+
+    private func address() throws -> (host: String, port: UInt16) {
+        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...])
+        else { throw ValidationError("--listen must be HOST:PORT, such as 127.0.0.1:8080.") }
+        var host = String(listen[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty else { throw ValidationError("--listen must be HOST:PORT, with a host.") }
+        return (host, port)
+    }
+}
+
+// MARK: - Its life
+
+extension Serve {
+    func run() throws {
+        Signals.block()
+        let level = Logger.Level(rawValue: logLevel) ?? .info
+        LoggingSystem.bootstrap { label in
+            var log = LineLog(label: label)
+            log.logLevel = level
+            return log
+        }
+        let address = try address()
+        guard allowAnonymous || Self.isLoopback(address.host) else {
+            throw Failure(
+                "\(address.host) can be reached by others, and there is no authentication yet: anyone "
+                    + "could read and write. Listen on 127.0.0.1, or say --allow-anonymous.")
+        }
+        let service = try Service(self, host: address.host, port: address.port)
+        Task {
+            do throws(Failure) {
+                try await service.run()
+                Glibc.exit(0)
+            } catch {
+                error.exit()
+            }
+        }
+        // The main thread has nothing else to do.
+        Signals.wait()
+        service.terminate()
+        Signals.wait()
+        Glibc._exit(1)
+    }
+
+    private static func isLoopback(_ host: String) -> Bool {
+        host == "localhost" || host == "::1" || host.hasPrefix("127.")
+    }
+}

@@ -1,0 +1,115 @@
+import Backends
+import GatewayAPI
+import HTTPServer
+import Logging
+import Platform
+import Synchronization
+
+/// The parts of a running gateway, wired together, from their start to the end of the drain.
+final class Service: Sendable {
+    /// Threads for syncs, cold reads and metadata. They wait in the kernel, so more than cores.
+    private static let workerCount = 16
+
+    private let options: Serve
+    private let backend: EmbeddedBackend
+    private let coordinator: GroupCoordinator
+    private let server: Server
+    private let accessLog: AccessLog?
+    private let log = Logger(label: "millrace")
+    private let termination = Wakeup()
+
+    init(_ options: Serve, host: String, port: UInt16) throws(Failure) {
+        self.options = options
+        let time = SystemTime()
+        backend = EmbeddedBackend(
+            options.data, disk: SystemDisk(), time: time,
+            workers: WorkerPool(name: "worker", limit: Self.workerCount),
+            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
+        coordinator = GroupCoordinator(backend, time: time)
+        accessLog = try AccessLog(options.accessLog, time: time)
+        var configuration = Server.Configuration()
+        configuration.host = host
+        configuration.port = port
+        configuration.loopCount = options.loops
+        configuration.limits.connections = options.maxConnections
+        configuration.observer = accessLog
+        var api = GatewayConfiguration()
+        api.maxBodyBytes = options.maxBodyBytes
+        api.maxWait = .milliseconds(options.maxWaitMs)
+        api.autoCreatePartitions = options.autoCreatePartitions
+        let gateway = Gateway(
+            backend: backend, coordinator: coordinator, configuration: api, time: time)
+        server = Server(configuration, handler: gateway, time: time)
+        gateway.observe(server)
+    }
+
+    /// Serves until a signal ends it. While the log recovers, the process answers and is not ready.
+    func run() async throws(Failure) {
+        let address: String
+        do { address = try server.start() } catch { throw Failure(error.message) }
+        let started = SystemTime().now()
+        do {
+            try await backend.start(reportProgress(since: started))
+        } catch {
+            throw Failure(error.explanation)
+        }
+        await coordinator.load()
+        Task { await backend.runMaintenance() }
+        log.info(
+            "serving",
+            metadata: [
+                "address": "\(address)", "data": "\(options.data)",
+                "durability": "acks=all answers after fdatasync; readers see what is synced",
+                "startMs": "\((SystemTime().now() - started).wholeMilliseconds)",
+            ])
+        printLine("millrace: listening on http://\(address)")
+        await termination.wait()
+        await drain()
+    }
+
+    /// Begins the drain. Any thread.
+    func terminate() { termination.wake() }
+
+    /// Says once a second how far recovery has come, if it takes longer than that.
+    private func reportProgress(
+        since started: Instant
+    ) -> @Sendable (EmbeddedBackend.Progress) -> Void {
+        let next = Mutex(started + .seconds(1))
+        return { [log] progress in
+            let now = SystemTime().now()
+            let isDue = next.withLock {
+                guard now >= $0 else { return false }
+                $0 = now + .seconds(1)
+                return true
+            }
+            guard isDue else { return }
+            log.notice(
+                "recovering",
+                metadata: [
+                    "partitions": "\(progress.partitionsOpened) of \(progress.partitionCount)",
+                    "scannedMiB": "\(progress.bytesScanned >> 20)",
+                ])
+        }
+    }
+
+    /// Long-polls return, streams end with their cursor, requests under way get their answer.
+    private func drain() async {
+        log.notice("draining")
+        server.drain()
+        let deadline = SystemTime().now() + .milliseconds(options.drainTimeoutMs)
+        let tick = Wakeup()
+        let ticker = Ticker(name: "drain", every: .milliseconds(10)) { tick.wake() }
+        while server.currentStatistics().openConnections > 0, SystemTime().now() < deadline {
+            await tick.wait()
+        }
+        ticker.stop()
+        server.stop()
+        do {
+            try await backend.close()
+        } catch {
+            log.error("closing the log failed", metadata: ["reason": "\(error)"])
+        }
+        accessLog?.writeOut()
+        log.notice("stopped")
+    }
+}

@@ -1,0 +1,126 @@
+"""Two judges of segment files that know nothing of Millrace: kafka-python's decoder, and librdkafka
+reading the raw batches back from its mock broker."""
+
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from kafka.record.default_records import DefaultRecordBatch
+
+HEADER_BYTES = 61
+
+
+@dataclass
+class Judged:
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list
+
+
+def batches(data):
+    """The whole batches of a segment file, and how many bytes are left behind the last."""
+    found, position = [], 0
+    while len(data) - position >= 12:
+        byte_count = 12 + struct.unpack_from(">i", data, position + 8)[0]
+        if byte_count < HEADER_BYTES or position + byte_count > len(data):
+            break
+        found.append(data[position:position + byte_count])
+        position += byte_count
+    return found, len(data) - position
+
+
+def judge(path):
+    """The records of a segment by kafka-python; fails on anything that is not right."""
+    raw, rest = batches(path.read_bytes())
+    assert rest == 0, f"{path}: {rest} bytes behind the last batch"
+    records, next_offset = [], None
+    for number, bytes_ in enumerate(raw):
+        where = f"{path}, batch {number}"
+        batch = DefaultRecordBatch(bytes_)
+        assert bytes_[16] == 2 and batch.validate_crc(), f"{where}: magic or checksum"
+        assert next_offset in (None, batch.base_offset), f"{where}: {batch.base_offset}, not {next_offset}"
+        inside = [Judged(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in batch]
+        assert len(inside) == batch.records_count, f"{where}: record count"
+        offsets = [r.offset for r in inside]
+        assert offsets == list(range(batch.base_offset, batch.last_offset + 1)), f"{where}: offsets"
+        assert max(r.timestamp for r in inside) == batch.max_timestamp, f"{where}: max timestamp"
+        next_offset = batch.last_offset + 1
+        records += inside
+    if records:
+        assert int(path.name.split(".")[0]) == records[0].offset, f"{path}: named after another offset"
+    return records
+
+
+def judge_index(log):
+    """Each entry of `.index` points at a batch that holds its offset, each of `.timeindex` at a time
+    no later than that record's batch; both rise."""
+    data, base = log.read_bytes(), int(log.name.split(".")[0])
+    index = log.with_suffix(".index").read_bytes()
+    assert len(index) % 8 == 0
+    previous = (-1, -1)
+    for at in range(0, len(index), 8):
+        relative, position = struct.unpack_from(">ii", index, at)
+        assert (relative, position) > previous, f"{log}: index does not rise"
+        length = 12 + struct.unpack_from(">i", data, position + 8)[0]
+        batch = DefaultRecordBatch(data[position : position + length])
+        assert batch.validate_crc() and batch.base_offset <= base + relative <= batch.last_offset
+        previous = (relative, position)
+    times = log.with_suffix(".timeindex").read_bytes()
+    assert len(times) % 12 == 0
+    entries = [struct.unpack_from(">qi", times, at) for at in range(0, len(times), 12)]
+    assert entries == sorted(set(entries)), f"{log}: time index does not rise"
+    return len(index) // 8
+
+
+def librdkafka(paths):
+    """The records of one partition's segments, put untouched into librdkafka's mock broker and read
+    back with check.crcs. Offsets are the broker's own, so only their count and order are judged."""
+    raw = [batch for path in paths for batch in batches(path.read_bytes())[0]]
+    wanted = sum(struct.unpack_from(">i", batch, 57)[0] for batch in raw)
+    producer = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    broker = next(iter(producer.list_topics("judged", timeout=10).brokers.values()))
+    with socket.create_connection((broker.host, broker.port), 10) as connection:
+        for number, batch in enumerate(raw):
+            error = _produce(connection, "judged", batch, number)
+            assert error == 0, f"the broker refused batch {number}: error {error}"
+    consumer = Consumer({
+        "bootstrap.servers": f"{broker.host}:{broker.port}", "group.id": "judge",
+        "check.crcs": True, "log_level": 0, "enable.auto.commit": False,
+    })
+    consumer.assign([TopicPartition("judged", 0, 0)])
+    records, deadline = [], time.monotonic() + 30
+    while len(records) < wanted and time.monotonic() < deadline:
+        for message in consumer.consume(1000, 0.2):
+            assert message.error() is None, message.error()
+            records.append(Judged(
+                message.offset(), message.timestamp()[1], message.key(), message.value(),
+                list(message.headers() or []),
+            ))
+    consumer.close()
+    assert len(records) == wanted, f"librdkafka read {len(records)} of {wanted}"
+    return records
+
+
+def _produce(connection, topic, batch, correlation):
+    """A Produce request, version 3, with the batch as its records; the answer's error code."""
+    name = topic.encode()
+    body = struct.pack(">hhi", -1, -1, 5000) + struct.pack(">ih", 1, len(name)) + name
+    body += struct.pack(">iii", 1, 0, len(batch)) + batch
+    request = struct.pack(">hhih", 0, 3, correlation, 5) + b"judge" + body
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    byte_count = struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))[0]
+    answer = connection.recv(byte_count, socket.MSG_WAITALL)
+    # Correlation, one topic of this name, one partition with its index; then the error.
+    return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name) + 4 + 4)[0]
+
+
+def segments(data, topic_id):
+    """Per partition, the log files of a topic in order."""
+    directory = data / "topics" / topic_id
+    partitions = sorted(p for p in directory.iterdir() if p.is_dir() and p.name.isdigit())
+    assert partitions, f"no partition under {directory}"
+    return [sorted(p.glob("*.log")) for p in partitions]

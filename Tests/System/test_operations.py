@@ -1,0 +1,131 @@
+"""Health, metrics, the contract itself, the access log, and what browsers of other sites may not do."""
+
+import json
+
+import pytest
+from openapi_spec_validator import validate as validate_openapi
+from prometheus_client.parser import text_string_to_metric_families
+import yaml
+
+import contract
+from millrace import Millrace, until
+
+
+def samples(server):
+    text = server.get("/metrics").body.decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_live_and_ready(server):
+    assert server.get("/livez").body == b"ok\n"
+    assert server.get("/readyz").body == b"ok\n"
+
+
+def test_prometheus_can_read_the_metrics_and_they_count(server, wide):
+    before = samples(server)
+    server.append(wide, [1, 2, 3])
+    server.get("/v1/topics/absent")
+    after = samples(server)
+    grown = lambda name, **labels: (
+        after[(name, tuple(sorted(labels.items())))]
+        - before.get((name, tuple(sorted(labels.items()))), 0)
+    )
+    assert grown("millrace_log_appended_records_total") == 3
+    assert grown("millrace_http_requests_total", route="produce", status="2xx") == 1
+    assert grown("millrace_http_requests_total", route="describeTopic", status="4xx") == 1
+    assert after[("millrace_partitions", ())] >= 4
+    assert after[("millrace_http_connections", ())] >= 1
+
+
+def test_every_family_of_the_metrics_is_typed_and_told(server):
+    for family in text_string_to_metric_families(server.get("/metrics").body.decode()):
+        assert family.type in ("counter", "gauge", "histogram"), family.name
+        assert family.documentation, family.name
+        assert family.name.startswith("millrace_")
+
+
+def test_the_contract_is_valid_and_served(server):
+    answer = server.get("/openapi.yaml")
+    assert answer.headers["content-type"].split(";")[0] == "application/yaml"
+    served = yaml.safe_load(answer.body)
+    validate_openapi(served)
+    assert served == contract.DOCUMENT
+
+
+def test_the_contract_lists_each_code_where_it_can_come():
+    """Every code of the list stands under some response of its status, and no other does."""
+    document, used = contract.DOCUMENT, set()
+    for path in document["paths"].values():
+        for operation in path.values():
+            if isinstance(operation, list):
+                continue
+            for status, answer in operation["responses"].items():
+                for code in contract._resolved(answer).get("x-problem-codes", []):
+                    wanted = contract.CODES[code]["status"]
+                    assert status in (str(wanted), "default"), (operation["operationId"], code)
+                    used.add(code)
+    assert used == set(contract.CODES)
+    assert used == set(document["components"]["schemas"]["ProblemCode"]["enum"])
+
+
+def test_a_path_that_is_not_there_is_404_and_a_method_405(server):
+    for path in ("/", "/v1", "/v2/topics", "/v1/topics/", "/v1/topics/a/b", "/livez/", "/V1/topics"):
+        assert server.get(path).code == "unknown-route", path
+    answer = server.post("/v1/topics", json={})
+    assert answer.code == "method-not-allowed"
+    assert "GET" in answer.headers["allow"]
+
+
+def test_answers_do_not_say_what_runs_here(server):
+    """API8: no version, no CORS for everyone."""
+    headers = server.get("/livez").headers
+    assert "access-control-allow-origin" not in headers
+    assert not any(character.isdigit() for character in headers.get("server", ""))
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-ndjson",
+                                  "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize("fields", [{"Origin": "http://evil.test"}, {"Origin": "null"},
+                                    {"Sec-Fetch-Site": "cross-site"}])
+def test_a_page_of_another_site_can_do_nothing(server, topic, kind, fields):
+    body = b'{"records":[{"value":1}]}'
+    answer = server.post(
+        f"/v1/topics/{topic}/records", data=body, headers={"Content-Type": kind, **fields}
+    )
+    assert (answer.status, answer.code) == (403, "foreign-origin")
+    assert server.get(f"/v1/topics/{topic}", headers=fields).code == "foreign-origin"
+    assert server.page(topic)["records"] == []
+
+
+def test_a_page_of_the_same_origin_may(server, topic):
+    own = {"Origin": server.base, "Sec-Fetch-Site": "same-origin"}
+    assert server.produce(topic, [1], headers=own).status == 200
+
+
+def test_the_access_log_has_a_json_line_per_request_that_none_can_forge(data, tmp_path):
+    log = tmp_path / "access.log"
+    with Millrace(data, "--access-log", log) as server:
+        server.create("t")
+        server.append("t", [1])
+        agent = 'x"}\\ {"path":"/forged","status":200}\x7f'
+        server.get("/v1/topics/t%0a%22", headers={"User-Agent": agent})
+        entries = lambda: [json.loads(line) for line in log.read_text().splitlines()]
+        until(lambda: len(entries()) == 3)
+        create, append, odd = entries()
+    assert (create["method"], create["path"], create["status"]) == ("PUT", "/v1/topics/t", 201)
+    assert (append["method"], append["status"]) == ("POST", 200)
+    assert append["bytesIn"] > 10 and append["bytesOut"] > 10 and append["durationMicros"] > 0
+    assert odd["status"] == 400 and odd["path"] != "/forged"
+
+
+def test_log_lines_on_standard_error_are_json(data):
+    with Millrace(data, "--access-log", "stderr", "--log-level", "debug") as server:
+        server.get("/livez")
+        until(lambda: "/livez" in server.log())
+        server.terminate()
+        for line in server.log().splitlines():
+            json.loads(line)

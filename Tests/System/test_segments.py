@@ -1,0 +1,172 @@
+"""What lies on disk is Kafka's, byte for byte: two decoders not ours read every segment (pitfalls 8, 18)."""
+
+import base64
+import json
+import struct
+
+import pytest
+
+import judges
+from millrace import Millrace, run
+
+
+@pytest.fixture
+def written(data):
+    """A directory that was written to in every way and stopped cleanly."""
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=3, segmentBytes=64 << 10)
+        batch = [
+            {"key": f"k{n}", "value": {"n": n}, "headers": {"h": ["1", "2"], "e": None}}
+            for n in range(200)
+        ]
+        for _ in range(60):
+            server.append("t", batch)
+        server.append("t", [{"value": None, "key": "dead"}])
+        lines = b"".join(b'{"value":"%d","timestamp":%d}\n' % (n, 5000 - n) for n in range(3000))
+        headers = {"Content-Type": "application/x-ndjson"}
+        server.post("/v1/topics/t/records", data=lines, headers=headers)
+        raw = bytes(range(256))
+        server.post("/v1/topics/t/records", data=raw, headers={"Content-Type": "x/y"})
+        assert server.produce("t", batch, "?acks=leader").status == 200
+        expected = [[], [], []]
+        for record in server.read_all("t"):
+            expected[record["partition"]].append(record)
+        assert server.terminate() == 0
+    return data, topic["topicId"], expected
+
+
+def wanted_value(record):
+    if record.get("valueEncoding") == "base64":
+        return base64.b64decode(record["value"])
+    if "valueEncoding" in record:
+        return record["value"].encode()
+    return record["value"]
+
+
+def is_equal(record, judged):
+    value = wanted_value(record)
+    if value is not None and not isinstance(value, bytes):
+        same = json.loads(judged.value) == value
+    else:
+        same = judged.value == value
+    key = record["key"].encode() if "key" in record else None
+    return same and judged.key == key and judged.timestamp == record["timestamp"]
+
+
+def test_kafka_python_reads_every_segment_as_it_was_served(written):
+    data, topic_id, expected = written
+    rolled = 0
+    for logs, records in zip(judges.segments(data, topic_id), expected):
+        rolled += len(logs) - 1
+        judged = [record for log in logs for record in judges.judge(log)]
+        assert [r.offset for r in judged] == [r["offset"] for r in records]
+        assert all(is_equal(r, j) for r, j in zip(records, judged))
+    assert rolled > 3, "the segments were small enough to roll"
+
+
+def test_librdkafka_reads_every_segment_as_it_was_served(written):
+    data, topic_id, expected = written
+    for logs, records in zip(judges.segments(data, topic_id), expected):
+        judged = judges.librdkafka(logs)
+        assert len(judged) == len(records)
+        assert all(is_equal(r, j) for r, j in zip(records, judged))
+
+
+def test_indexes_point_at_the_batches_they_name(written):
+    data, topic_id, _ = written
+    assert sum(judges.judge_index(log) for logs in judges.segments(data, topic_id) for log in logs) > 5
+
+
+def test_headers_lie_on_disk_in_order_and_with_their_nulls(written):
+    data, topic_id, _ = written
+    first = judges.judge(judges.segments(data, topic_id)[0][0])[0]
+    assert first.headers == [("h", b"1"), ("h", b"2"), ("e", None)]
+
+
+def test_the_judges_find_a_flipped_bit(written, tmp_path):
+    """A judge that never condemns is none."""
+    data, topic_id, _ = written
+    log = judges.segments(data, topic_id)[0][0]
+    damaged = bytearray(log.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    copy = tmp_path / log.name
+    copy.write_bytes(damaged)
+    with pytest.raises(AssertionError):
+        judges.judge(copy)
+
+
+def test_a_clean_start_serves_the_same_records_again(written):
+    data, _, expected = written
+    with Millrace(data) as server:
+        records = server.read_all("t")
+    assert sorted((r["partition"], r["offset"]) for r in records) == sorted(
+        (r["partition"], r["offset"]) for p in expected for r in p
+    )
+
+
+def test_missing_indexes_are_built_anew(written):
+    """Pitfall 11."""
+    data, topic_id, expected = written
+    for logs in judges.segments(data, topic_id):
+        for log in logs:
+            log.with_suffix(".index").unlink()
+            log.with_suffix(".timeindex").write_bytes(b"\x00" * 7)
+    with Millrace(data) as server:
+        for partition, records in enumerate(expected):
+            middle = records[len(records) // 2]["offset"]
+            page = server.page("t", f"?offset={middle}&maxRecords=1", partition)
+            assert page["records"][0]["offset"] == middle
+
+
+def test_a_torn_tail_is_cut_and_offsets_go_on(written):
+    data, topic_id, expected = written
+    log = judges.segments(data, topic_id)[1][-1]
+    whole = log.stat().st_size
+    with open(log, "ab") as file:
+        file.write(struct.pack(">qi", expected[1][-1]["offset"] + 1, 500) + b"\x00" * 30)
+    with Millrace(data) as server:
+        place = server.append("t", ["next"], "?partition=1")[0]
+        assert place["offset"] == expected[1][-1]["offset"] + 1
+        server.terminate()
+    assert log.stat().st_size > whole
+    judges.judge(log)
+
+
+@pytest.mark.parametrize("stop", ["clean", "killed"])
+def test_damage_with_good_batches_behind_it_is_never_cut_away(written, stop):
+    """Pitfall 8: Kafka truncates at the first bad batch. Served up to it, no writes, told where."""
+    data, topic_id, expected = written
+    if stop == "killed":
+        with Millrace(data) as server:
+            server.append("t", ["last"], "?partition=2")
+            server.kill()
+    log = judges.segments(data, topic_id)[2][-1]
+    raw, _ = judges.batches(log.read_bytes())
+    position = sum(map(len, raw[:len(raw) // 2]))
+    first_bad = struct.unpack_from(">q", raw[len(raw) // 2])[0]
+    damaged = bytearray(log.read_bytes())
+    damaged[position + 70] ^= 0xFF
+    log.write_bytes(damaged)
+    with Millrace(data) as server:
+        page = server.get(f"/v1/topics/t/partitions/2/records?offset={first_bad}")
+        assert page.code == "log-damaged" and page.json["damagedAt"] <= first_bad, page
+        good = server.page("t", f"?offset={expected[2][0]['offset']}&maxRecords=5", 2)
+        assert good["records"] == expected[2][:5]
+        if stop == "killed":
+            assert server.produce("t", [1], "?partition=2").status >= 500
+            assert server.produce("t", [1], "?partition=0").status == 200
+    assert log.read_bytes() == damaged, "nothing was cut away, nothing appended behind the damage"
+
+
+def test_log_inspect_and_verify_say_what_is_there(written):
+    data, topic_id, _ = written
+    log = judges.segments(data, topic_id)[0][0]
+    shown = run("log", "inspect", log)
+    assert shown.returncode == 0 and shown.stdout.count("\n") >= len(judges.batches(log.read_bytes())[0])
+    assert run("log", "verify", data).returncode == 0
+    damaged = bytearray(log.read_bytes())
+    damaged[100] ^= 1
+    log.write_bytes(damaged)
+    verdict = run("log", "verify", data)
+    assert verdict.returncode == 1 and log.name in verdict.stdout + verdict.stderr
+    assert run("log", "inspect", data / "absent").returncode == 1
