@@ -58,12 +58,14 @@ import Testing
         var text = "\(method) \(path) HTTP/1.\(random.below(6) == 0 ? 0 : 1)\r\nHost: a\r\n"
         if random.below(6) == 0 { text += "Expect: 100-continue\r\n" }
         if random.below(6) == 0 { text += "Connection: close\r\n" }
-        let body = String(repeating: "b", count: random.below([10, 3000, 200_000][random.below(3)]))
+        let body = String(
+            repeating: "b", count: random.below([10, 3000, 200_000][random.below(3)]))
         switch random.below(3) {
         case 0: text += "\r\n"
         case 1: text += "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
         default:
-            text += "Transfer-Encoding: chunked\r\n\r\n\(String(body.utf8.count + 1, radix: 16))\r\n"
+            text +=
+                "Transfer-Encoding: chunked\r\n\r\n\(String(body.utf8.count + 1, radix: 16))\r\n"
             text += "\(body)c\r\n0\r\n\r\n"
         }
         let bytes = Array(text.utf8)
@@ -89,7 +91,9 @@ import Testing
 
     /// Pitfalls 28, 51 and 52: the server lives, serves, and has nothing left of them.
     @Test(arguments: [1, 2, 3] as [UInt64])
-    func `whatever clients do, the server serves the next one and keeps nothing`(seed: UInt64) throws {
+    func `whatever clients do, the server serves the next one and keeps nothing`(seed: UInt64)
+        throws
+    {
         let server = try TestServer(handler: Self.handle) {
             $0.limits.lingering = .milliseconds(100)
             $0.limits.headDeadline = .milliseconds(300)
