@@ -68,7 +68,7 @@ let package = Package(
         tests("Platform"),
         tests("JSON"),
         tests("Groups"),
-        tests("LogEngine", ["Platform"]),
+        tests("LogEngine", ["Platform"], exclude: ["Vectors"]),
         tests("HTTPServer", ["Platform"], exclude: ["Vectors"]),
         tests("Backends", ["Platform", "LogEngine", "Groups", "JSON"]),
         tests("GatewayAPI", ["Platform", "Backends", "LogEngine", "HTTPServer", "JSON", yams]),

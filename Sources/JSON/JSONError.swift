@@ -27,7 +27,8 @@ package struct JSONError: Error, Equatable {
         case .tooDeep: "arrays and objects may be nested \(Limits.depth) deep at most."
         case .trailingBytes: "something follows where the text should end."
         case .wrongKind: "another kind of value is wanted here."
-        case .notAnInteger: "a whole number of 64 bits, without fraction or exponent, is wanted here."
+        case .notAnInteger:
+            "a whole number of 64 bits, without fraction or exponent, is wanted here."
         case .loneSurrogate: "this \\u escape is one half of a surrogate pair without the other."
         }
     }

@@ -54,7 +54,11 @@ package struct JSONWriter: Sendable {
 
     package mutating func bool(_ value: Bool) {
         separate()
-        if value { bytes.append(contentsOf: "true".utf8) } else { bytes.append(contentsOf: "false".utf8) }
+        if value {
+            bytes.append(contentsOf: "true".utf8)
+        } else {
+            bytes.append(contentsOf: "false".utf8)
+        }
     }
 
     package mutating func null() {

@@ -45,6 +45,7 @@ struct Watchers: Sendable {
 
     /// For one that has been woken at once: known, but no advance concerns it.
     mutating func add(woken wakeup: Wakeup) -> UInt64 {
+        // First the slot: `id` reads what `takeSlot` changes.
         let slot = takeSlot(wakeup)
         return id(of: slot)
     }

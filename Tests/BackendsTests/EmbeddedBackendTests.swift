@@ -118,6 +118,30 @@ struct EmbeddedBackendTests {
         }
     }
 
+    @Test
+    func `a flipped bit in node.json stops the start, or changes nothing`() async throws {
+        try await EmbeddedHarness.withDirectory { harness in
+            try await harness.run { try await Seam.append(["a"], to: Seam.create($0, "t")) }
+            let node = harness.path + "/node.json"
+            let bytes = try harness.read(node)
+            for index in bytes.indices {
+                for bit in 0..<8 {
+                    var flipped = bytes
+                    flipped[index] ^= 1 << UInt8(bit)
+                    try harness.write(node, flipped)
+                    do {
+                        try await harness.run { backend in
+                            let values = try await Seam.values(of: backend.topic("t"))
+                            #expect(values == ["a"])
+                        }
+                    } catch is StartError {}
+                }
+            }
+            try harness.write(node, bytes)
+            try await harness.run { _ = try $0.topic("t") }
+        }
+    }
+
     /// Pitfall 22: unknown to the metadata is no reason to delete.
     @Test(arguments: ["missing", "empty", "damaged", "of another topic", "a flipped limit"])
     func `a topic whose metadata is damaged is left untouched, and the rest serves`(

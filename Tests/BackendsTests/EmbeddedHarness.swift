@@ -10,7 +10,8 @@ final class EmbeddedHarness: Sendable {
     let path: String
     let disk: any Disk
     let time: any TimeSource
-    let workers = WorkerPool(name: "test", limit: 4)
+    /// One for all tests: its threads stay.
+    private static let workers = WorkerPool(name: "test", limit: 8)
     private let random: Mutex<UInt64>
 
     init(
@@ -41,7 +42,7 @@ final class EmbeddedHarness: Sendable {
         var options = EmbeddedBackend.Options()
         options.locksDirectory = locks
         return EmbeddedBackend(
-            path, disk: disk ?? self.disk, time: time, workers: workers,
+            path, disk: disk ?? self.disk, time: time, workers: Self.workers,
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             random: { [self] in
                 random.withLock {

@@ -129,7 +129,7 @@ struct GroupCoordinatorTests {
     /// Pitfall 35, in the shell: random requests, then a restart.
     @Test(arguments: 0..<10 as Range<UInt64>)
     func `after a restart the groups say what they said`(seed: UInt64) async throws {
-        var random = SeededNumbers(seed)
+        var random = SeededRandom(seed: seed)
         let (groups, backend, _) = await loaded()
         for _ in 0..<100 {
             let group = "g\(Int.random(in: 0..<6, using: &random))"
@@ -246,19 +246,5 @@ struct GroupCoordinatorTests {
         try await groups.commit("g7", commit)
         try await groups.deleteGroup("g8")
         try await groups.commit("another", commit)
-    }
-}
-
-/// xorshift64*: the same numbers for the same seed, everywhere.
-struct SeededNumbers: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_f491_4f6c_dd1d
     }
 }

@@ -1,4 +1,5 @@
 import Backends
+import TestSupport
 import Testing
 
 struct TopicMetadataTests {
@@ -53,6 +54,29 @@ struct TopicMetadataTests {
         for length in 0..<bytes.count - 1 {
             #expect(throws: MetadataError.self) {
                 try TopicMetadata(decoding: Array(bytes.prefix(length)))
+            }
+        }
+    }
+
+    /// Pitfall 51: whatever a disk gives back, the process lives.
+    @Test(arguments: 0..<20 as Range<UInt64>)
+    func `no bytes trap`(seed: UInt64) {
+        var random = SeededRandom(seed: seed)
+        for _ in 0..<200 {
+            var bytes = sample().encoded()
+            // Without a checksum, so that changes reach the fields.
+            if Bool.random(using: &random) { bytes = bytes.dropLast(24) + [UInt8(ascii: "}")] }
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let index = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<3, using: &random) {
+                case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
+                case 1: bytes.insert(UInt8.random(in: 48...57, using: &random), at: index)
+                default: bytes.removeSubrange(index..<min(index + 3, bytes.count - 1))
+                }
+            }
+            if let read = try? TopicMetadata(decoding: bytes) {
+                #expect((1...Limits.partitionsPerTopic).contains(read.partitionCount))
+                #expect(Limits.segmentBytes.contains(read.configuration.segmentBytes))
             }
         }
     }

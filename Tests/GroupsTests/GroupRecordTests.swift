@@ -1,4 +1,5 @@
 import Groups
+import TestSupport
 import Testing
 
 struct GroupRecordTests {
@@ -68,7 +69,7 @@ struct GroupRecordTests {
     /// Pitfall 51: bytes from a disk never end the process.
     @Test(arguments: 0..<20 as Range<UInt64>)
     func `no bytes trap`(seed: UInt64) throws {
-        var random = SeededRandom(seed)
+        var random = SeededRandom(seed: seed)
         let record = try sample()
         let value = try #require(record.encodedValue)
         for _ in 0..<500 {

@@ -1,4 +1,5 @@
 import Groups
+import TestSupport
 import Testing
 
 struct OffsetStoreTests {
@@ -65,7 +66,7 @@ struct OffsetStoreTests {
     /// Pitfall 35, over random histories: what a restart replays is what was there.
     @Test(arguments: 0..<50 as Range<UInt64>)
     func `the replayed state is the live state`(seed: UInt64) throws {
-        var random = SeededRandom(seed)
+        var random = SeededRandom(seed: seed)
         var live = OffsetStore()
         var log: [(key: [UInt8], value: [UInt8]?)] = []
         for _ in 0..<200 {
@@ -103,19 +104,5 @@ struct OffsetStoreTests {
             compacted.apply(try #require(GroupRecord(key: key, value: value)))
         }
         #expect(compacted == live)
-    }
-}
-
-/// xorshift64*: the same numbers for the same seed, everywhere.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_f491_4f6c_dd1d
     }
 }

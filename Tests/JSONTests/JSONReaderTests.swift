@@ -2,49 +2,10 @@ import JSON
 import TestSupport
 import Testing
 
-/// The verdict of each path by which text comes in: they must agree.
-private func verdicts(_ bytes: [UInt8]) -> Set<Bool> {
-    func accepted(_ read: (inout JSONReader) throws -> Void) -> Bool {
-        var reader = JSONReader(bytes)
-        return (try? read(&reader)) != nil
-    }
-    return [
-        isJSON(bytes, in: 0..<bytes.count),
-        accepted { _ = try $0.skipValue(); try $0.end() },
-        accepted { try walk(&$0); try $0.end() },
-    ]
-}
-
-/// Reads a value by its typed parts, as the API does.
-private func walk(_ reader: inout JSONReader) throws {
-    switch try reader.peek() {
-    case .object:
-        try reader.beginObject()
-        while try reader.nextMember() != nil { _ = try reader.skipValue() }
-    case .array:
-        try reader.beginArray()
-        while try reader.nextElement() { _ = try reader.skipValue() }
-    case .string: _ = try reader.readString()
-    case .number: _ = try reader.skipValue()
-    case .bool: _ = try reader.readBool()
-    case .null: try reader.readNull()
-    }
-}
-
-private func failure(_ text: String) -> JSONError? {
-    var reader = JSONReader(Array(text.utf8))
-    do throws(JSONError) {
-        _ = try reader.skipValue()
-        try reader.end()
-        return nil
-    } catch {
-        return error
-    }
-}
-
 @Suite struct `JSON reader` {
     @Test(arguments: [
-        "null", " true ", "-0", "0", "10.5e-3", "1E400", "\"\"", "\"\\u0000\\\"\\/\"", "[]", "{}", "[[],{}]",
+        "null", " true ", "-0", "0", "10.5e-3", "1E400", "\"\"", "\"\\u0000\\\"\\/\"", "[]", "{}",
+        "[[],{}]",
         "{\"a\":1,\"a\":2}", "\t[1 , 2]\n", "\"\\ud800\"", "\"ÿ𝄞\"",
     ])
     func `a text of the grammar is taken on every path`(text: String) {
@@ -52,18 +13,22 @@ private func failure(_ text: String) -> JSONError? {
     }
 
     @Test(arguments: [
-        "", " ", "nul", "nulll", "True", "01", "-", "1.", ".5", "1e", "+1", "0x1", "NaN", "\"", "\"\\x\"",
-        "\"\\u12g4\"", "\"\u{1}\"", "[1,]", "[,1]", "[1 2]", "[", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}",
+        "", " ", "nul", "nulll", "True", "01", "-", "1.", ".5", "1e", "+1", "0x1", "NaN", "\"",
+        "\"\\x\"",
+        "\"\\u12g4\"", "\"\u{1}\"", "[1,]", "[,1]", "[1 2]", "[", "{\"a\"}", "{\"a\":}",
+        "{\"a\":1,}", "{a:1}",
         "{1:1}", "1 2", "[1]]", "'a'", "\u{FEFF}1", "[1}", "/**/1",
     ])
     func `a text outside the grammar is refused on every path`(text: String) {
         #expect(verdicts(Array(text.utf8)) == [false])
     }
 
-    @Test(arguments: [
-        [0x22, 0xC0, 0x80, 0x22], [0x22, 0xED, 0xA0, 0x80, 0x22], [0x22, 0xF4, 0x90, 0x80, 0x80, 0x22],
-        [0x22, 0xE2, 0x82, 0x22], [0x22, 0xFF, 0x22], [0x22, 0x80, 0x22],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x22, 0xC0, 0x80, 0x22], [0x22, 0xED, 0xA0, 0x80, 0x22],
+            [0x22, 0xF4, 0x90, 0x80, 0x80, 0x22],
+            [0x22, 0xE2, 0x82, 0x22], [0x22, 0xFF, 0x22], [0x22, 0x80, 0x22],
+        ] as [[UInt8]])
     func `a string that is not UTF-8 is refused`(bytes: [UInt8]) {
         #expect(verdicts(bytes) == [false])
         #expect(!isUTF8(bytes[...]))
@@ -78,10 +43,37 @@ private func failure(_ text: String) -> JSONError? {
     }
 
     @Test func `nesting ends at its limit and not at the end of the stack`() {
-        let deepest = String(repeating: "[", count: Limits.depth) + String(repeating: "]", count: Limits.depth)
+        let deepest =
+            String(repeating: "[", count: Limits.depth)
+            + String(repeating: "]", count: Limits.depth)
         #expect(failure(deepest) == nil)
-        #expect(failure("[" + deepest + "]")?.reason == .tooDeep)
+        #expect(failure("[" + deepest + "]") == JSONError(.tooDeep, at: Limits.depth))
         #expect(failure(String(repeating: "[{\"a\":", count: 100_000))?.reason == .tooDeep)
+        #expect(failure(String(repeating: "{\"a\":", count: 100_000))?.reason == .tooDeep)
+    }
+
+    @Test func `a value has the same depth to spare in a batch as by itself`() throws {
+        let deepest =
+            String(repeating: "[", count: Limits.depth)
+            + String(repeating: "]", count: Limits.depth)
+        var reader = JSONReader(Array("{\"records\":[{\"value\":\(deepest)}]}".utf8))
+        try reader.beginObject()
+        _ = try reader.nextMember()
+        try reader.beginArray()
+        #expect(try reader.nextElement())
+        try reader.beginObject()
+        _ = try reader.nextMember()
+        #expect(try reader.skipValue().count == deepest.utf8.count)
+    }
+
+    @Test func `a level of an object is told from one of an array at every depth`() {
+        for depth in [1, 63, 64, 65, 127, 128, 129, Limits.depth] {
+            let open = (0..<depth).map { $0 % 3 == 0 ? "{\"a\":" : "[" }.joined()
+            let close = (0..<depth).reversed().map { $0 % 3 == 0 ? "}" : "]" }.joined()
+            let wrong = (0..<depth).reversed().map { $0 % 3 == 0 ? "]" : "}" }.joined()
+            #expect(failure(open + "1" + close) == nil)
+            #expect(failure(open + "1" + wrong)?.position == open.utf8.count + 1)
+        }
     }
 
     @Test func `a value is given as it stands, with its white space and digits`() throws {
@@ -124,24 +116,67 @@ private func failure(_ text: String) -> JSONError? {
         try reader.beginObject()
         let name = try #require(try reader.nextMember())
         #expect(reader.matches(name, "value"))
+        #expect(!reader.matches(name, "valu"))
+        #expect(!reader.matches(name, "values"))
     }
 
     @Test(arguments: [
-        ("0", 0), ("-0", 0), ("9223372036854775807", Int64.max), ("-9223372036854775808", Int64.min),
+        ("\\ud834\\udd1e", "𝄞", true), ("\\ud834", "𝄞", false), ("\\ud834", "\u{FFFD}", false),
+        ("", "", true),
+        ("\\u0000", "\0", true), ("é", "e\u{301}", false), ("e\u{301}", "é", false),
+        ("a", "A", false),
+    ])
+    func `a name is compared byte for byte and not as Unicode would`(
+        name: String, other: String, isSame: Bool
+    ) throws {
+        var reader = JSONReader(Array("\"\(name)\"".utf8))
+        let string = try reader.readString()
+        #expect(reader.matches(string, other) == isSame)
+    }
+
+    @Test func `only the range given is read, and positions are of the whole`() throws {
+        let bytes = Array("xx[1,2]]".utf8)
+        var reader = JSONReader(bytes, in: 2..<7)
+        #expect(try reader.skipValue() == 2..<7)
+        try reader.end()
+        var cut = JSONReader(bytes, in: 2..<5)
+        #expect(throws: JSONError(.unexpectedEnd, at: 5)) { try cut.skipValue() }
+        #expect(isJSON(bytes, in: 3..<4))
+        #expect(!isJSON(bytes, in: 2..<2))
+    }
+
+    @Test(arguments: [("[1]", 0), (" 1", 1), ("\"1\"", 0), ("true", 0)])
+    func `a value of another kind is named where it begins, and not taken`(
+        text: String, position: Int
+    ) {
+        var reader = JSONReader(Array(text.utf8))
+        #expect(throws: JSONError(.wrongKind, at: position)) {
+            if text == " 1" { _ = try reader.readString() } else { _ = try reader.readInt64() }
+        }
+        #expect(throws: Never.self) { try reader.skipValue() }
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("-0", 0), ("9223372036854775807", Int64.max),
+        ("-9223372036854775808", Int64.min),
     ])
     func `an integer is read exactly`(text: String, value: Int64) throws {
         var reader = JSONReader(Array(text.utf8))
         #expect(try reader.readInt64() == value)
     }
 
-    @Test(arguments: ["1.0", "1e2", "9223372036854775808", "-9223372036854775809"])
+    @Test(arguments: [
+        "1.0", "1e2", "-0.0", "9223372036854775808", "-9223372036854775809",
+        "18446744073709551616", "100000000000000000000000000000000000000000",
+    ])
     func `a number that is no integer of 64 bits is not rounded`(text: String) {
         var reader = JSONReader(Array(text.utf8))
         #expect(throws: JSONError(.notAnInteger, at: 0)) { try reader.readInt64() }
     }
 
     @Test func `escapes decode to UTF-8, pairs of surrogates to one character`() throws {
-        var reader = JSONReader(Array("\"\\b\\f\\n\\r\\t\\\"\\\\\\/\\u00e9\\u20ac\\ud834\\udd1e\"".utf8))
+        var reader = JSONReader(
+            Array("\"\\b\\f\\n\\r\\t\\\"\\\\\\/\\u00e9\\u20ac\\ud834\\udd1e\"".utf8))
         let string = try reader.readString()
         #expect(try reader.text(string) == "\u{8}\u{C}\n\r\t\"\\/é€𝄞")
     }
@@ -153,18 +188,6 @@ private func failure(_ text: String) -> JSONError? {
         var reader = JSONReader(text)
         let string = try reader.readString()
         #expect(throws: JSONError.self) { try reader.decode(string) }
-    }
-
-    @Test func `mutated texts never trap, and all paths agree on them`() {
-        let seeds = [
-            "{\"records\":[{\"key\":\"alice\",\"value\":{\"total\":42.5e3},\"headers\":{\"a\":[\"b\",null]}}]}",
-            "[\"\\ud834\\udd1e\\n\",-0.0,true,false,null,\"é€𝄞\",{\"\":[]}]",
-        ]
-        var random = SeededRandom(seed: 7)
-        for round in 0..<20_000 {
-            let bytes = random.mutated(Array(seeds[round % seeds.count].utf8))
-            #expect(verdicts(bytes).count == 1)
-        }
     }
 }
 
@@ -197,7 +220,12 @@ struct `JSONTestSuite` {
     @Test func `the 22 transform cases keep every byte of what they hold`() throws {
         let files = SharedTestData.files("JSONTestSuite/test_transform")
         #expect(files.count == 22)
-        for (name, bytes) in files where isJSON(bytes, in: 0..<bytes.count) {
+        for (name, bytes) in files {
+            // Three hold surrogates encoded as UTF-8, which is none.
+            if name.contains("invalid_codepoint"), !name.contains("escaped") {
+                #expect(failure(bytes) == JSONError(.badUTF8, at: 3), "\(name)")
+                continue
+            }
             var reader = JSONReader(bytes)
             let value = try reader.skipValue()
             var writer = JSONWriter()

@@ -46,7 +46,8 @@ private func written(_ write: (inout JSONWriter) -> Void) -> String {
     }
 
     @Test func `every character comes back from its escape`() throws {
-        let text = String(String.UnicodeScalarView((0..<0x300).compactMap(Unicode.Scalar.init))) + "€𝄞"
+        let text =
+            String(String.UnicodeScalarView((0..<0x300).compactMap(Unicode.Scalar.init))) + "€𝄞"
         let json = Array(written { $0.string(text) }.utf8)
         var reader = JSONReader(json)
         let string = try reader.readString()

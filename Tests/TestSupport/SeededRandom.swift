@@ -15,6 +15,8 @@ package struct SeededRandom: RandomNumberGenerator {
     /// 0 up to, not including, `bound`.
     package mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 
+    package mutating func next(below bound: UInt64) -> UInt64 { next() % bound }
+
     /// Changes, drops, doubles or cuts some of the bytes, as a fuzzer would.
     package mutating func mutated(_ bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes

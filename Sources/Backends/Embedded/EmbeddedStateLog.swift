@@ -50,7 +50,7 @@ package final class EmbeddedStateLog: StateLog {
         for (index, slot) in topic.slots.enumerated() where index < shardCount {
             guard case .open(let log) = slot else { continue }
             let bounds = log.bounds
-            let recordCount = Int(bounds.logEnd.value - bounds.logStart.value)
+            let recordCount = Int(bounds.logEnd.value &- bounds.logStart.value)
             shards[index].state.withLock { $0.recordCount = recordCount }
         }
         source.withLock { $0 = .open(topic) }

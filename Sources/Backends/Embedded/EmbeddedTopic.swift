@@ -40,7 +40,7 @@ final class EmbeddedTopic: Topic {
         let log = try self.partition(partition)
         let recordCount = batch.recordCount
         do {
-            let base = try log.append(batch, isAwaited: acks == .all)
+            let base = try log.append(consume batch, isAwaited: acks == .all)
             return AppendTicket(
                 partition: partition, baseOffset: base, recordCount: recordCount, acks: acks)
         } catch { throw translate(error) }

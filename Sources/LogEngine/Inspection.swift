@@ -1,0 +1,168 @@
+package import Platform
+
+/// A segment file, looked at without opening its partition: for `millrace log`, on our files and on
+/// any that Kafka wrote.
+package struct SegmentInspection {
+    /// What ends the run of intact batches.
+    package enum Ending: Equatable, Sendable {
+        case complete
+        /// Bytes at the end that are no batch, with none behind: a write that a crash cut short.
+        case torn(byteCount: Int64)
+        /// Bytes that are not what was written: an intact batch stands behind them, at `validAt`.
+        case damaged(validAt: Int64)
+        case unreadable(DiskError)
+    }
+
+    package var batchCount = 0
+    package var recordCount: Int64 = 0
+    /// Where the run of intact batches ends, in bytes.
+    package var validByteCount: Int64 = 0
+    /// Behind the last record of that run.
+    package var nextOffset: Int64
+    package var ending = Ending.complete
+
+    /// Walks the file and calls `visit` with each intact batch, its place and its bytes. Gaps between
+    /// offsets are taken, as compaction leaves them. `base` nil: that of the first batch.
+    package init(
+        _ path: String, disk: any Disk, base: Int64? = nil,
+        visit: (RecordBatchHeader, _ position: Int64, _ bytes: [UInt8]) -> Void
+    ) throws(DiskError) {
+        let file = try disk.open(path, .read)
+        let byteCount = try file.byteCount()
+        var head: [UInt8] = []
+        try file.read(into: &head, count: RecordBatchHeader.byteCount, at: 0)
+        let first = RecordBatchHeader(head.span)
+        let base = base ?? first?.baseOffset ?? 0
+        nextOffset = base
+        var batchCount = 0
+        var recordCount: Int64 = 0
+        let walk = { (header: RecordBatchHeader, position: Int64) in
+            batchCount += 1
+            recordCount += Int64(header.recordCount)
+            var bytes: [UInt8] = []
+            do throws(DiskError) {
+                try file.read(into: &bytes, count: header.batchByteCount, at: position)
+            } catch {
+                bytes = []
+            }
+            visit(header, position, bytes)
+        }
+        let scan = SegmentScan(
+            file, byteCount: byteCount, base: base, gapsAllowedBefore: .max, visit: walk)
+        self.batchCount = batchCount
+        self.recordCount = recordCount
+        validByteCount = scan.validEnd
+        nextOffset = scan.nextOffset
+        switch scan.ending {
+        case .complete: ending = .complete
+        case .torn: ending = .torn(byteCount: byteCount - scan.validEnd)
+        case .damaged(let validAt): ending = .damaged(validAt: validAt)
+        case .unreadable(let error): ending = .unreadable(error)
+        }
+    }
+}
+
+/// What a look at a partition's directory found, without changing it.
+package struct PartitionVerdict {
+    package struct Finding: Equatable, Sendable {
+        /// A crash leaves it and the next start mends it; all else is damage.
+        package var isHarmless: Bool
+        package var file: String
+        package var words: String
+    }
+
+    package private(set) var segmentCount = 0
+    package private(set) var batchCount = 0
+    package private(set) var byteCount: Int64 = 0
+    package private(set) var findings: [Finding] = []
+    private let disk: any Disk
+    private let directory: String
+    private let checkpoint: Checkpoint?
+    private var nextOffset: Int64?
+
+    /// Reads every byte of every segment. Run it on a stopped server's directory: what a running one
+    /// writes meanwhile would look torn.
+    package init(_ directory: String, disk: any Disk) throws(DiskError) {
+        self.disk = disk
+        self.directory = directory
+        let names = try disk.list(directory)
+        checkpoint = Checkpoint.load(disk, directory)
+        if names.contains(SegmentName.checkpoint), checkpoint == nil {
+            find(SegmentName.checkpoint, "is not what was written", isHarmless: false)
+        }
+        let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
+        for base in bases { try verify(base, isLast: base == bases.last) }
+        for name in names where name.hasSuffix(SegmentName.lost) {
+            find(name, "was set aside by a recovery: never acknowledged", isHarmless: true)
+        }
+    }
+
+    private mutating func verify(_ base: Int64, isLast: Bool) throws(DiskError) {
+        let name = SegmentName.file(base, SegmentName.log)
+        var indexes = SegmentIndexes()
+        let scan = try SegmentInspection(directory + "/" + name, disk: disk, base: base) {
+            header, position, _ in
+            indexes.add(
+                relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
+                position: position, byteCount: header.batchByteCount)
+        }
+        segmentCount += 1
+        batchCount += scan.batchCount
+        byteCount += scan.validByteCount
+        if let nextOffset, base != nextOffset {
+            find(name, "begins at \(base), the segment before ends at \(nextOffset)", isHarmless: false)
+        }
+        nextOffset = scan.nextOffset
+        judge(scan, name, base, isLast: isLast)
+        verifyIndex(base, indexes)
+    }
+
+    private mutating func judge(
+        _ scan: SegmentInspection, _ name: String, _ base: Int64, isLast: Bool
+    ) {
+        let place = "from byte \(scan.validByteCount), offset \(scan.nextOffset), on"
+        switch scan.ending {
+        case .complete: break
+        case .torn(let byteCount):
+            let isVouched = checkpoint?.segments.contains { $0.base == base } ?? false
+            find(
+                name, "\(byteCount) bytes \(place) are no batch",
+                isHarmless: isLast && !isVouched)
+        case .damaged(let validAt):
+            find(
+                name, "is damaged \(place); the next intact batch is at byte \(validAt)",
+                isHarmless: false)
+        case .unreadable(let error):
+            find(name, "cannot be read \(place): \(error)", isHarmless: false)
+        }
+        if let vouched = checkpoint?.segments.first(where: { $0.base == base }),
+            vouched.byteCount > scan.validByteCount
+        {
+            find(
+                name, "had \(vouched.byteCount) bytes when it was last vouched for", isHarmless: false)
+        }
+    }
+
+    /// An index is made anew where it is missing or wrong, so neither is damage.
+    private mutating func verifyIndex(_ base: Int64, _ fresh: SegmentIndexes) {
+        let name = SegmentName.file(base, SegmentName.index)
+        let path = directory + "/" + name
+        guard disk.exists(path) else { return }
+        do throws(DiskError) {
+            let file = try disk.open(path, .read)
+            let byteCount = try file.byteCount()
+            var bytes: [UInt8] = []
+            try file.read(into: &bytes, count: Int(min(byteCount, 64 << 20)), at: 0)
+            let wanted = fresh.offsets.encoded
+            if !wanted.starts(with: bytes) {
+                find(name, "does not fit its segment; it is made anew when needed", isHarmless: true)
+            }
+        } catch {
+            find(name, "cannot be read: \(error)", isHarmless: true)
+        }
+    }
+
+    private mutating func find(_ file: String, _ words: String, isHarmless: Bool) {
+        findings.append(Finding(isHarmless: isHarmless, file: file, words: words))
+    }
+}
