@@ -56,24 +56,29 @@ def judge(path):
 
 
 def judge_index(log):
-    """Each entry of `.index` points at a batch that holds its offset, each of `.timeindex` at a time
-    no later than that record's batch; both rise."""
-    data, base = log.read_bytes(), int(log.name.split(".")[0])
-    index = log.with_suffix(".index").read_bytes()
-    assert len(index) % 8 == 0
-    previous = (-1, -1)
-    for at in range(0, len(index), 8):
-        relative, position = struct.unpack_from(">ii", index, at)
-        assert (relative, position) > previous, f"{log}: index does not rise"
-        length = 12 + struct.unpack_from(">i", data, position + 8)[0]
-        batch = DefaultRecordBatch(data[position : position + length])
-        assert batch.validate_crc() and batch.base_offset <= base + relative <= batch.last_offset
-        previous = (relative, position)
-    times = log.with_suffix(".timeindex").read_bytes()
-    assert len(times) % 12 == 0
-    entries = [struct.unpack_from(">qi", times, at) for at in range(0, len(times), 12)]
-    assert entries == sorted(set(entries)), f"{log}: time index does not rise"
-    return len(index) // 8
+    """How many entries `.index` has: each is the last offset of the batch it points at. An entry of
+    `.timeindex` is the greatest timestamp up to the batch with its offset. Both rise."""
+    base = int(log.name.split(".")[0])
+    at, greatest, ends, times = 0, -1, {}, {}
+    for raw in batches(log.read_bytes())[0]:
+        batch = DefaultRecordBatch(raw)
+        greatest = max(greatest, batch.max_timestamp)
+        ends[at], times[batch.last_offset] = batch.last_offset, greatest
+        at += len(raw)
+    index = entries(log.with_suffix(".index"), ">ii")
+    assert index == sorted(set(index)), f"{log}: the index does not rise"
+    for relative, position in index:
+        assert ends.get(position) == base + relative, f"{log}: index entry {relative}, {position}"
+    time_index = entries(log.with_suffix(".timeindex"), ">qi")
+    assert time_index == sorted(set(time_index)), f"{log}: the time index does not rise"
+    for timestamp, relative in time_index:
+        assert times.get(base + relative) == timestamp, f"{log}: time entry {timestamp}, {relative}"
+    return len(index)
+
+
+def entries(path, layout):
+    """All entries of an index file; Kafka's have 8 and 12 bytes."""
+    return list(struct.iter_unpack(layout, path.read_bytes()))
 
 
 def librdkafka(paths):

@@ -57,41 +57,65 @@ def test_an_acknowledgement_line_streams_back_per_record(server, topic):
     assert lines == [{"partition": 0, "offset": 0}, {"partition": 0, "offset": 1}]
 
 
-def test_acknowledgements_end_with_the_problem_of_a_bad_line(server, topic):
-    answer = post(server, topic, b'{"value":1}\nnonsense\n', Accept="application/x-ndjson")
-    lines = [json.loads(line) for line in answer.body.splitlines()]
-    assert lines[0] == {"partition": 0, "offset": 0}
-    assert lines[-1]["problem"]["line"] == 2
-    assert [r["value"] for r in server.page(topic)["records"]] == [1]
+def test_a_bad_line_before_the_first_acknowledgement_is_a_plain_problem(server, topic):
+    """A failed record is never under a 200 where that can be helped."""
+    answer = post(server, topic, b"nonsense\n", Accept="application/x-ndjson")
+    assert (answer.status, answer.json["line"], answer.json["recordCount"]) == (400, 1, 0)
+
+
+class LineProducer:
+    """A produce by lines whose body goes on while answers come."""
+
+    def __init__(self, server, topic):
+        self.path = f"/v1/topics/{topic}/records"
+        self.connection = socket.create_connection((server.host, server.port), 10)
+        self.received = b""
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
+            "Content-Type: application/x-ndjson\r\nAccept: application/x-ndjson\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        self.connection.sendall(head.encode())
+
+    def send(self, line):
+        self.connection.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+
+    def receive(self, wanted):
+        """Reads on until `wanted` came."""
+        while wanted not in self.received:
+            more = self.connection.recv(4096)
+            assert more, self.received
+            self.received += more
+
+    def lines(self):
+        """All lines that came, checked."""
+        texts = [t for t in self.received.decode().split("\r\n") if t.startswith("{")]
+        return [contract.check_line("POST", self.path, t) for t in "".join(texts).splitlines()]
 
 
 def test_lines_are_acknowledged_while_the_body_goes_on(server, topic):
     """A line is appended as it arrives: its answer must come before the body ends."""
-    path = f"/v1/topics/{topic}/records"
-    with socket.create_connection((server.host, server.port), 10) as connection:
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
-            "Content-Type: application/x-ndjson\r\nAccept: application/x-ndjson\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n"
-        )
-        connection.sendall(head.encode())
-        received = b""
+    producer = LineProducer(server, topic)
+    with producer.connection:
         for number in range(3):
-            line = b'{"value":%d}\n' % number
-            connection.sendall(b"%x\r\n%s\r\n" % (len(line), line))
-            wanted = b'"offset":%d}' % number
-            while wanted not in received:
-                more = connection.recv(4096)
-                assert more, received
-                received += more
-        connection.sendall(b"0\r\n\r\n")
-        while not received.endswith(b"0\r\n\r\n"):
-            more = connection.recv(4096)
-            assert more, received
-            received += more
-    lines = [line for line in received.decode().split("\r\n") if line.startswith("{")]
-    for line in "".join(lines).splitlines():
-        contract.check_line("POST", path, line)
+            producer.send(b'{"value":%d}\n' % number)
+            producer.receive(b'"offset":%d}' % number)
+        producer.connection.sendall(b"0\r\n\r\n")
+        producer.receive(b"\r\n0\r\n\r\n")
+    assert producer.lines() == [{"partition": 0, "offset": n} for n in range(3)]
+
+
+def test_acknowledgements_end_with_the_problem_of_a_bad_line(server, topic):
+    producer = LineProducer(server, topic)
+    with producer.connection:
+        producer.send(b'{"value":1}\n')
+        producer.receive(b'"offset":0}')
+        producer.send(b"nonsense\n")
+        producer.receive(b"\r\n0\r\n\r\n")
+    first, last = producer.lines()
+    assert first == {"partition": 0, "offset": 0}
+    assert (last["problem"]["line"], last["problem"]["recordCount"]) == (2, 1)
+    assert [r["value"] for r in server.page(topic)["records"]] == [1]
 
 
 def test_a_line_over_the_servers_limit_is_413(server, topic):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import struct
 
 import pytest
@@ -10,16 +11,17 @@ import judges
 from millrace import Millrace, run
 
 
-@pytest.fixture
-def written(data):
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
     """A directory that was written to in every way and stopped cleanly."""
+    data = tmp_path_factory.mktemp("original") / "log"
     with Millrace(data) as server:
         topic = server.create("t", partitions=3, segmentBytes=64 << 10)
         batch = [
             {"key": f"k{n}", "value": {"n": n}, "headers": {"h": ["1", "2"], "e": None}}
             for n in range(200)
         ]
-        for _ in range(60):
+        for _ in range(80):
             server.append("t", batch)
         server.append("t", [{"value": None, "key": "dead"}])
         lines = b"".join(b'{"value":"%d","timestamp":%d}\n' % (n, 5000 - n) for n in range(3000))
@@ -33,6 +35,14 @@ def written(data):
             expected[record["partition"]].append(record)
         assert server.terminate() == 0
     return data, topic["topicId"], expected
+
+
+@pytest.fixture
+def written(original, data):
+    """A copy of it, for a test to do with as it likes."""
+    directory, topic_id, expected = original
+    shutil.copytree(directory, data)
+    return data, topic_id, expected
 
 
 def wanted_value(record):
@@ -75,6 +85,17 @@ def test_librdkafka_reads_every_segment_as_it_was_served(written):
 def test_indexes_point_at_the_batches_they_name(written):
     data, topic_id, _ = written
     assert sum(judges.judge_index(log) for logs in judges.segments(data, topic_id) for log in logs) > 5
+
+
+def test_the_judge_of_indexes_finds_an_entry_that_is_off_by_one(written):
+    data, topic_id, _ = written
+    log = judges.segments(data, topic_id)[0][0]
+    index = log.with_suffix(".index")
+    damaged = bytearray(index.read_bytes())
+    damaged[7] ^= 1
+    index.write_bytes(damaged)
+    with pytest.raises(AssertionError):
+        judges.judge_index(log)
 
 
 def test_headers_lie_on_disk_in_order_and_with_their_nulls(written):

@@ -141,8 +141,8 @@ def test_heartbeats_come_within_fifteen_seconds(server, topic):
     path = f"/v1/topics/{topic}/records"
     started = time.monotonic()
     with server.stream(path, "text/event-stream", timeout=20) as stream:
-        arrived = [time.monotonic() - started for event, _ in zip(events(stream, path), range(2))]
-    assert arrived[0] < 2 and arrived[1] < 17
+        arrived = [time.monotonic() - started for _, event in zip(range(2), events(stream, path))]
+    assert arrived[0] < 2 and 10 < arrived[1] < 17
 
 
 def test_a_stream_whose_records_are_trimmed_ends_with_a_problem_or_goes_on(server):
