@@ -15,7 +15,8 @@ extension Connection {
             if isReadable {
                 switch Socket.receive(descriptor, into: loop.scratch) {
                 case .bytes(let count):
-                    input.append(contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
+                    input.append(
+                        contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
                     // Edge-triggered: a short read emptied the socket, the next bytes are a new event.
                     mustYield = count == loop.scratch.count
                     isReadable = mustYield || peerEnded

@@ -20,17 +20,22 @@ extension Connection {
     private func sendWhole(_ response: Response) {
         if !canDiscardBody { keepsAlive = false }
         let hasBody = response.status != 204 && response.status != 304
-        let before = output.count
-        writeHead(response)
+        // Written to a local: each access to a property of a class is checked at run time.
+        var out: [UInt8] = []
+        swap(&out, &output)
+        let before = out.count
+        writeHead(response, to: &out)
         if hasBody {
-            output.append(contentsOf: "content-length: ".utf8)
-            output.appendDecimal(response.body.count)
-            output.append(contentsOf: "\r\n\r\n".utf8)
-            if exchange.head.method != .head { output.append(contentsOf: response.body) }
+            out.append(contentsOf: "content-length: ".utf8)
+            out.appendDecimal(response.body.count)
+            out.append(contentsOf: "\r\n\r\n".utf8)
+            if exchange.head.method != .head { out.append(contentsOf: response.body) }
         } else {
-            output.append(contentsOf: "\r\n".utf8)
+            out.append(contentsOf: "\r\n".utf8)
         }
-        queued(output.count - before)
+        let byteCount = out.count - before
+        swap(&out, &output)
+        queued(byteCount)
     }
 
     /// Whether what is left of the body can be thrown away to reach the next request. A client that
@@ -42,33 +47,29 @@ extension Connection {
     }
 
     /// Status line and fields, without the empty line.
-    private func writeHead(_ response: Response) {
+    private func writeHead(_ response: Response, to out: inout [UInt8]) {
         exchange.responseStatus = response.status
         if server.isDraining { keepsAlive = false }
-        output.append(contentsOf: "HTTP/1.1 ".utf8)
-        output.appendDecimal(response.status)
-        output.append(UInt8(ascii: " "))
-        output.append(contentsOf: reasonPhrase(response.status).utf8)
-        output.append(contentsOf: "\r\n".utf8)
-        output.append(contentsOf: loop.dateField())
-        if let type = response.contentType { writeField("content-type", type) }
-        for (name, value) in response.fields { writeField(name, value) }
+        if response.status == 200 {
+            out.append(contentsOf: "HTTP/1.1 200 OK\r\n".utf8)
+        } else {
+            out.append(contentsOf: "HTTP/1.1 ".utf8)
+            out.appendDecimal(response.status)
+            out.append(UInt8(ascii: " "))
+            out.append(contentsOf: reasonPhrase(response.status).utf8)
+            out.append(contentsOf: "\r\n".utf8)
+        }
+        out.append(contentsOf: loop.dateField())
+        if let type = response.contentType { out.appendField("content-type: ", type) }
+        for (name, value) in response.fields {
+            out.append(contentsOf: name.utf8)
+            out.appendField(": ", value)
+        }
         if !keepsAlive {
-            writeField("connection", "close")
+            out.appendField("connection: ", "close")
         } else if exchange.head.isHTTP10 {
-            writeField("connection", "keep-alive")
+            out.appendField("connection: ", "keep-alive")
         }
-    }
-
-    /// RFC 9110 §5.5: no value carries a byte that ends a line or a string.
-    private func writeField(_ name: String, _ value: String) {
-        output.append(contentsOf: name.utf8)
-        output.append(UInt8(ascii: ":"))
-        output.append(UInt8(ascii: " "))
-        for byte in value.utf8 {
-            output.append(byte < 0x20 || byte == 0x7F ? UInt8(ascii: "?") : byte)
-        }
-        output.append(contentsOf: "\r\n".utf8)
     }
 
     // MARK: - Streams
@@ -82,8 +83,10 @@ extension Connection {
         }
         if exchange.head.isHTTP10 { keepsAlive = false }
         let before = output.count
-        writeHead(response)
-        if !exchange.head.isHTTP10 { output.append(contentsOf: "transfer-encoding: chunked\r\n".utf8) }
+        writeHead(response, to: &output)
+        if !exchange.head.isHTTP10 {
+            output.append(contentsOf: "transfer-encoding: chunked\r\n".utf8)
+        }
         output.append(contentsOf: "\r\n".utf8)
         stream = exchange.head.method == .head ? .finished : .open
         queued(output.count - before)
@@ -180,6 +183,17 @@ extension Connection {
 }
 
 extension [UInt8] {
+    /// RFC 9110 §5.5: no value carries a byte that ends a line or a string.
+    mutating func appendField(_ name: String, _ value: String) {
+        append(contentsOf: name.utf8)
+        let start = count
+        append(contentsOf: value.utf8)
+        for index in start..<count where self[index] < 0x20 || self[index] == 0x7F {
+            self[index] = UInt8(ascii: "?")
+        }
+        append(contentsOf: "\r\n".utf8)
+    }
+
     mutating func appendDecimal(_ value: Int) {
         var divisor = 1
         while value / divisor >= 10 { divisor *= 10 }

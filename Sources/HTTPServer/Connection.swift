@@ -281,8 +281,11 @@ final class Connection: @unchecked Sendable {
         isStallArmed = isStalled
     }
 
+    /// A reset, for a regular end waits in the kernel behind the bytes nobody takes, for minutes and with
+    /// megabytes for each connection.
     private func stalled() {
         isStallArmed = false
+        Socket.resetOnClose(descriptor)
         breakOff()
     }
 

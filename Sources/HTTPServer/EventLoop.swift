@@ -26,7 +26,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var yielded: [UnsafeContinuation<Void, Never>] = []
     private var ready: [UnownedJob] = []
     private var running: [UnownedJob] = []
-    private var date = (second: Int64.min, bytes: [UInt8]())
+    private var date = (second: Int64.min, isCurrent: false, bytes: [UInt8]())
     private var acceptor: (() -> Void)?
 
     private let thread = Atomic<UInt>(0)
@@ -92,6 +92,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         let eventCount = poller.wait(milliseconds: timeout)
         // Before anything sets a deadline: the wait may have been long.
         now = time.now()
+        date.isCurrent = false
         for index in 0..<eventCount {
             guard let event = poller.event(index) else { continue }
             if event.token == 1 {
@@ -153,11 +154,14 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// `connection` has bytes to send; they go out at the end of this turn.
     func flushLater(_ connection: Connection) { unflushed.append(connection) }
 
-    /// The `date` field of this second, with its name and line end.
+    /// The `date` field of this second, with its name and line end. The clock is asked once a turn.
     func dateField() -> [UInt8] {
+        if date.isCurrent { return date.bytes }
+        date.isCurrent = true
         let second = time.wallMilliseconds() / 1000
         if second != date.second {
-            date = (second, Array("date: \(HTTPDate.text(secondsSince1970: second))\r\n".utf8))
+            date.second = second
+            date.bytes = Array("date: \(HTTPDate.text(secondsSince1970: second))\r\n".utf8)
         }
         return date.bytes
     }

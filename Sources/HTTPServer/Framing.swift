@@ -60,7 +60,9 @@ extension RequestHead {
         for line in values(of: .connection) {
             var start = line.lowerBound
             while start < line.upperBound {
-                let end = bytes[start..<line.upperBound].firstIndex(of: UInt8(ascii: ",")) ?? line.upperBound
+                let end =
+                    bytes[start..<line.upperBound].firstIndex(of: UInt8(ascii: ","))
+                    ?? line.upperBound
                 let option = trimmed(bytes, start..<end)
                 if matches(option, "close") { return false }
                 if matches(option, "keep-alive") { keepsAlive = true }
@@ -89,7 +91,10 @@ package enum Host {
             let rest = bytes[(close + 1)...]
             guard rest.isEmpty || rest.first == UInt8(ascii: ":") else { return false }
             port = rest.dropFirst()
-            guard name.allSatisfy({ isHexDigit($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") })
+            guard
+                name.allSatisfy({
+                    isHexDigit($0) || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".")
+                })
             else { return false }
         } else if let colon = bytes.firstIndex(of: UInt8(ascii: ":")) {
             name = bytes[..<colon]

@@ -12,7 +12,8 @@ package enum Method: String, Sendable, CaseIterable {
 /// Header fields that the server or the gateway asks for. The parser files them by number while it
 /// reads, so that asking costs no search and no String.
 package enum FieldName: UInt8, Sendable, CaseIterable {
-    case accept, authorization, connection, contentEncoding, contentLength, contentType, expect, host
+    case accept, authorization, connection, contentEncoding, contentLength, contentType, expect,
+        host
     case idempotencyKey, ifEndOffset, ifNoneMatch, lastEventID, origin
     case producerEpoch, producerID, producerSequence, secFetchSite, transferEncoding, userAgent
 
@@ -57,7 +58,9 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     private static let byLength: [[(name: [UInt8], field: FieldName)]] = {
         let longest = allCases.map(\.text.utf8.count).max() ?? 0
         var table = Array(repeating: [(name: [UInt8], field: FieldName)](), count: longest + 1)
-        for field in allCases { table[field.text.utf8.count].append((Array(field.text.utf8), field)) }
+        for field in allCases {
+            table[field.text.utf8.count].append((Array(field.text.utf8), field))
+        }
         return table
     }()
 

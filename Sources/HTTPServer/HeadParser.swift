@@ -51,7 +51,8 @@ package struct HeadParser: Sendable {
 
     private func checkLength() -> ProtocolProblem? {
         if scanned > limits.headBytes { return .headTooLarge }
-        return lineCount == 0 && scanned - lineStart > limits.requestLineBytes ? .targetTooLong : nil
+        return lineCount == 0 && scanned - lineStart > limits.requestLineBytes
+            ? .targetTooLong : nil
     }
 
     /// Takes the line that just ended; true at the end of the head.
@@ -93,7 +94,9 @@ package struct HeadParser: Sendable {
             head.bytes[at] = lowercased(head.bytes[at])
             at += 1
         }
-        guard at > base, at < end, head.bytes[at] == UInt8(ascii: ":") else { throw .malformedRequest }
+        guard at > base, at < end, head.bytes[at] == UInt8(ascii: ":") else {
+            throw .malformedRequest
+        }
         let name = base..<at
         let value = try fieldValue(head.bytes, (at + 1)..<end)
         head.fields.append((name, value))

@@ -20,7 +20,7 @@ enum RequestLine {
     private static func version(
         _ bytes: [UInt8], _ range: Range<Int>
     ) throws(ProtocolProblem) -> Bool {
-        guard range.count == 8, bytes[range].starts(with: "HTTP/".utf8),
+        guard range.count == 8, begins(bytes, range.lowerBound, with: versionPrefix),
             isDigit(bytes[range.lowerBound + 5]), bytes[range.lowerBound + 6] == UInt8(ascii: "."),
             isDigit(bytes[range.lowerBound + 7])
         else { throw .malformedRequest }
@@ -31,8 +31,11 @@ enum RequestLine {
     private static func method(
         _ bytes: [UInt8], _ range: Range<Int>
     ) throws(ProtocolProblem) -> Method {
-        for method in Method.allCases where bytes[range].elementsEqual(method.rawValue.utf8) {
-            return method
+        if range.count < methodsByLength.count {
+            for (name, method) in methodsByLength[range.count]
+            where begins(bytes, range.lowerBound, with: name) {
+                return method
+            }
         }
         for refused in ["CONNECT", "TRACE"] where bytes[range].elementsEqual(refused.utf8) {
             throw .methodNotAllowed
@@ -51,9 +54,10 @@ enum RequestLine {
         }
         for scheme in ["http://", "https://"] where head.matchesPrefix(target, scheme) {
             start += scheme.utf8.count
-            head.authority = start..<(head.bytes[start..<target.upperBound].firstIndex {
-                $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?")
-            } ?? target.upperBound)
+            head.authority =
+                start..<(head.bytes[start..<target.upperBound].firstIndex {
+                    $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?")
+                } ?? target.upperBound)
             start = head.authority!.upperBound
             if start == target.upperBound || head.bytes[start] == UInt8(ascii: "?") {
                 // `http://host?query` has an empty path, which is `/` (RFC 9110 §4.2.3).
@@ -92,6 +96,13 @@ enum RequestLine {
         if let pathEnd { head.query = (pathEnd + 1)..<target.upperBound }
     }
 
+    private static let versionPrefix = Array("HTTP/".utf8)
+
+    /// The methods by the length of their names, so that a look-up compares with one or two.
+    private static let methodsByLength = (0...7).map { count in
+        Method.allCases.map { (Array($0.rawValue.utf8), $0) }.filter { $0.0.count == count }
+    }
+
     /// pchar, `/` and `?` (RFC 3986 §3.3, §3.4), without `%`.
     private static let targetBytes: [Bool] = {
         var table = [Bool](repeating: false, count: 256)
@@ -102,6 +113,14 @@ enum RequestLine {
         }
         return table
     }()
+}
+
+/// Whether `text` stands at `start`; there must be as many bytes.
+@inline(__always)
+private func begins(_ bytes: [UInt8], _ start: Int, with text: [UInt8]) -> Bool {
+    var index = 0
+    while index < text.count, bytes[start + index] == text[index] { index += 1 }
+    return index == text.count
 }
 
 @inline(__always)

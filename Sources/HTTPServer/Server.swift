@@ -50,7 +50,8 @@ package final class Server: Sendable {
     private let listener = Mutex<Listener?>(nil)
     private let nextLoop = Atomic<Int>(0)
 
-    package init(_ configuration: Configuration, handler: any RequestHandler, time: any TimeSource) {
+    package init(_ configuration: Configuration, handler: any RequestHandler, time: any TimeSource)
+    {
         self.configuration = configuration
         self.handler = handler
         let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))

@@ -81,6 +81,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
+        Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in
             var log = LineLog(label: label)
@@ -107,6 +108,14 @@ extension Serve {
         service.terminate()
         Signals.wait()
         Glibc._exit(1)
+    }
+
+    /// Segments and connections each hold a descriptor: take as many as the system allows.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
     private static func isLoopback(_ host: String) -> Bool {

@@ -12,7 +12,9 @@ import Testing
     /// RELIABILITY.md d-1, "Pipelining": answers wait for their reader and do not pile up.
     @Test func `a client that pipelines without reading is not served without end`() throws {
         let server = try TestServer {
-            $0.respond(Response(status: 200, contentType: nil, body: [UInt8](repeating: 0x61, count: 64 << 10)))
+            $0.respond(
+                Response(
+                    status: 200, contentType: nil, body: [UInt8](repeating: 0x61, count: 64 << 10)))
         } change: {
             $0.loopCount = 1
         }
@@ -62,9 +64,13 @@ import Testing
     }
 
     /// RFC 9112 §9.6: lingering is a courtesy of two seconds, not a way to stay.
-    @Test(arguments: ["BAD\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999\r\n\r\n"])
+    @Test(arguments: [
+        "BAD\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999\r\n\r\n",
+    ])
     func `a refused client that never stops sending is cut`(request: String) throws {
-        let server = try TestServer { $0.respond(Response(status: 404, contentType: nil)) } change: {
+        let server = try TestServer {
+            $0.respond(Response(status: 404, contentType: nil))
+        } change: {
             $0.limits.lingering = .milliseconds(200)
         }
         let client = RawClient(port: server.port)
@@ -88,7 +94,9 @@ import Testing
         for _ in 0..<8 {
             sent = server.server.currentStatistics().receivedBytes
             client.send("a")
-            guard eventually({ server.server.currentStatistics().receivedBytes > sent }) else { break }
+            guard eventually({ server.server.currentStatistics().receivedBytes > sent }) else {
+                break
+            }
             time.advance(by: .seconds(1))
         }
         client.send("a")
@@ -121,7 +129,8 @@ import Testing
             try? await exchange.write(Array("abc".utf8))
             exchange.finish()
         }
-        #expect(server.exchange(get + "garbage\r\n\r\n").contains("3\r\nabc\r\n0\r\n\r\nHTTP/1.1 400 "))
+        #expect(
+            server.exchange(get + "garbage\r\n\r\n").contains("3\r\nabc\r\n0\r\n\r\nHTTP/1.1 400 "))
     }
 
     @Test func `a stream that is given up never looks whole to an HTTP/1.0 client`() throws {
@@ -138,7 +147,9 @@ import Testing
     @Test func `a drain lets an answer out that its client has not read yet`() throws {
         let size = 16 << 20
         let server = try TestServer {
-            $0.respond(Response(status: 200, contentType: nil, body: [UInt8](repeating: 0x61, count: size)))
+            $0.respond(
+                Response(status: 200, contentType: nil, body: [UInt8](repeating: 0x61, count: size))
+            )
         } change: {
             // All of it is handed over at once, and the connection is idle while it goes out.
             $0.limits.streamBufferBytes = 64 << 20
@@ -209,10 +220,13 @@ import Testing
         _ = client.receive()
     }
 
-    @Test func `a body that came with its head is no reason to close, though 100 was expected`() throws {
+    @Test func `a body that came with its head is no reason to close, though 100 was expected`()
+        throws
+    {
         let server = try TestServer()
         let answer = server.exchange(
-            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc" + canary)
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"
+                + canary)
         #expect(statuses(of: Array(answer.utf8)) == [200, 200])
     }
 
@@ -228,7 +242,8 @@ import Testing
         }
         let log = Log()
         let server = try TestServer(change: { $0.observer = log })
-        _ = server.exchange("PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + "BAD\r\n\r\n")
+        _ = server.exchange(
+            "PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + "BAD\r\n\r\n")
         _ = server.exchange("GET /b HTTP/1.1\r\n\r\n")
         #expect(log.lines.withLock { $0 } == ["PUT /a 200 3", "GET  400 0", "GET /b 400 0"])
     }

@@ -39,7 +39,10 @@ import Testing
         ("0\r\n\r\n", .done(body: "", rest: 0)),
         ("3\r\nabc\r\n0\r\n\r\n", .done(body: "abc", rest: 0)),
         ("3\r\nabc\r\n0\r\n\r\nGET", .done(body: "abc", rest: 3)),
-        ("a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", .done(body: "01234567890123456789", rest: 0)),
+        (
+            "a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n",
+            .done(body: "01234567890123456789", rest: 0)
+        ),
         ("0003\r\nabc\r\n000\r\n\r\n", .done(body: "abc", rest: 0)),
         ("3;a\r\nabc\r\n0;b=c;d=\"e\\\"\r\"\r\n\r\n", .failed(.malformedRequest)),
         ("3;a;b=c;d=\"e;\\\"f\"\r\nabc\r\n0\r\n\r\n", .done(body: "abc", rest: 0)),
@@ -68,11 +71,14 @@ import Testing
         ("00000000000000000\r\n", .failed(.malformedRequest)),
     ]
 
-    @Test func `a body gets one verdict, however it is cut and however little is taken at a time`() {
+    @Test func `a body gets one verdict, however it is cut and however little is taken at a time`()
+    {
         for (text, verdict) in cases {
             for piece in [.max, 1, 2, 3, 5] {
                 for most in [.max, 1, 2] {
-                    #expect(decode(text, piece: piece, most: most) == verdict, "\(text.debugDescription)")
+                    #expect(
+                        decode(text, piece: piece, most: most) == verdict,
+                        "\(text.debugDescription)")
                 }
             }
         }
@@ -85,14 +91,18 @@ import Testing
 
     @Test func `extensions are limited for the whole body and not for each chunk`() {
         let chunk = "1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na\r\n"
-        #expect(decode(String(repeating: chunk, count: 31)) == .needMore(body: String(repeating: "a", count: 31)))
+        #expect(
+            decode(String(repeating: chunk, count: 31))
+                == .needMore(body: String(repeating: "a", count: 31)))
         #expect(decode(String(repeating: chunk, count: 40)) == .failed(.malformedRequest))
     }
 
     @Test func `endless trailers are refused by count and by bytes`() {
         #expect(decode("0\r\n" + String(repeating: "a: b\r\n", count: 100)) == .needMore(body: ""))
-        #expect(decode("0\r\n" + String(repeating: "a: b\r\n", count: 101)) == .failed(.headTooLarge))
-        #expect(decode("0\r\na: " + String(repeating: "b", count: 33 << 10)) == .failed(.headTooLarge))
+        #expect(
+            decode("0\r\n" + String(repeating: "a: b\r\n", count: 101)) == .failed(.headTooLarge))
+        #expect(
+            decode("0\r\na: " + String(repeating: "b", count: 33 << 10)) == .failed(.headTooLarge))
     }
 
     /// Cut anywhere: what comes out of mutated bytes is the same, and nothing traps.

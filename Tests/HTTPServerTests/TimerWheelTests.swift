@@ -83,7 +83,8 @@ import Testing
                 wheel.cancel(timers[number])
                 due[number] = nil
             } else {
-                let deadline = now + .milliseconds(random.below([100, 10_000, 150_000][random.below(3)]))
+                let deadline =
+                    now + .milliseconds(random.below([100, 10_000, 150_000][random.below(3)]))
                 wheel.arm(timers[number], at: deadline)
                 due[number] = deadline
             }

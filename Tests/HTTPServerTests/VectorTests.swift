@@ -49,14 +49,18 @@ import Testing
 
     @Test(.enabled(if: SharedTestData.isPresent, "shared/testdata is absent"))
     func `none of the 668 Transfer-Encoding mutations hides a request`() throws {
-        let file = try #require(SharedTestData.files("smuggler").first { $0.name == "te_mutations.json" })
+        let file = try #require(
+            SharedTestData.files("smuggler").first { $0.name == "te_mutations.json" })
         let mutations = try JSONDecoder().decode([String: String].self, from: Data(file.bytes))
         #expect(mutations.count == 668)
         let server = try TestServer()
         for (name, field) in mutations {
-            let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\(field)\r\n\r\n0\r\n\r\n"
+            let head =
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\(field)\r\n\r\n0\r\n\r\n"
             let client = RawClient(port: server.port)
-            client.send(head.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) } + Array(canary.utf8))
+            client.send(
+                head.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) } + Array(canary.utf8)
+            )
             let answers = statuses(of: client.receiveAll())
             // Refused whole, or read by its Content-Length with the canary as the second request.
             let isByLength = answers.count == 2 && answers.allSatisfy { $0 == 200 }
@@ -90,7 +94,9 @@ import Testing
             let bytes = random.mutated(vectors[round % vectors.count])
             var head = RequestHead()
             var parser = HeadParser(Limits())
-            guard case .complete(let end) = parser.advance(bytes, from: 0, into: &head) else { continue }
+            guard case .complete(let end) = parser.advance(bytes, from: 0, into: &head) else {
+                continue
+            }
             var position = end
             var chunks = ChunkDecoder(Limits())
             while let range = try? chunks.next(bytes, at: &position, most: 64) {

@@ -49,6 +49,13 @@ package final class RawClient: @unchecked Sendable {
 
     package func send(_ text: String) { send(Array(text.utf8)) }
 
+    /// Ends with a reset when the client goes.
+    package func resetOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     package func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Up to 64 KiB of what came; empty when the peer closed, or nothing came in time.

@@ -7,7 +7,8 @@ package enum SharedTestData {
     package static let directory: String? = {
         let repository = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
-        let beside = repository.deletingLastPathComponent().appending(path: "shared/testdata").path()
+        let beside = repository.deletingLastPathComponent().appending(path: "shared/testdata")
+            .path()
         let candidates = [ProcessInfo.processInfo.environment["MILLRACE_TESTDATA"], beside]
         return candidates.compactMap { $0 }.first { FileManager.default.fileExists(atPath: $0) }
     }()

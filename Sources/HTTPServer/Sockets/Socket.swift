@@ -8,7 +8,8 @@ enum Socket {
     enum Sent { case bytes(Int), wouldBlock, failed }
 
     /// Reads into `buffer` without waiting.
-    static func receive(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Received {
+    static func receive(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer) -> Received
+    {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count > 0 { return .bytes(count) }
@@ -26,7 +27,8 @@ enum Socket {
         bytes.withUnsafeBytes { buffer in
             while true {
                 let count = Glibc.send(
-                    descriptor, buffer.baseAddress! + start, buffer.count - start, Int32(MSG_NOSIGNAL))
+                    descriptor, buffer.baseAddress! + start, buffer.count - start,
+                    Int32(MSG_NOSIGNAL))
                 if count >= 0 { return .bytes(count) }
                 switch errno {
                 case EINTR: continue
