@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 
 /// One connection that speaks HTTP/1.1: its buffers, its deadlines, and the loop over its requests.
@@ -219,7 +218,7 @@ final class Connection: @unchecked Sendable {
         setStallDeadline(false)
         disarm()
         loop.remove(slot: slot)
-        Glibc.close(descriptor)
+        Socket.close(descriptor)
         server.connectionClosed()
     }
 

@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Synchronization
 
@@ -44,7 +43,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     func start(_ index: Int) { startThread("loop-\(index)") { self.run() } }
 
-    var isOnLoop: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+    var isOnLoop: Bool { thread.load(ordering: .relaxed) == currentThread() }
 
     // MARK: - Hot path
 
@@ -70,7 +69,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
 
     private func run() {
-        thread.store(UInt(pthread_self()), ordering: .relaxed)
+        thread.store(currentThread(), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
             for timer in timers.expired(now) { TimerWheel.fire(timer) }

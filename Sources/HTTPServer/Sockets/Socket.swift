@@ -46,6 +46,9 @@ enum Socket {
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// Its owner calls this once.
+    static func close(_ descriptor: Int32) { Glibc.close(descriptor) }
+
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
@@ -111,7 +114,7 @@ struct Listener {
             listen(descriptor, 4096) == 0
         else {
             let error = ServerError.last("cannot listen on \(host):\(port)")
-            close(descriptor)
+            Glibc.close(descriptor)
             throw error
         }
         self.descriptor = descriptor
