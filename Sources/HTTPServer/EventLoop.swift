@@ -63,7 +63,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         wakeIfAsleep()
     }
 
-    /// One system call for any number of jobs that come while the loop sleeps, none while it is awake.
+    /// One system call for any number of jobs that come while the loop sleeps, none while it is
+    /// awake.
     private func wakeIfAsleep() {
         if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { poller.wake() }
     }
@@ -117,8 +118,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         for call in calls { call() }
     }
 
-    /// Lets other connections, timers and new events come first: what could go on without end without
-    /// ever waiting calls this now and then.
+    /// Lets other connections, timers and new events come first: what could go on without end
+    /// without ever waiting calls this now and then.
     func nextTurn() async {
         await withUnsafeContinuation { yielded.append($0) }
     }
@@ -167,8 +168,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     // MARK: - Connections
 
-    /// A token names a slot and its generation: events of a connection that is gone do not reach the
-    /// one that has its slot or its descriptor now (pitfall 28).
+    /// A token names a slot and its generation: events of a connection that is gone do not reach
+    /// the one that has its slot or its descriptor now (pitfall 28).
     private func connection(_ token: UInt64) -> Connection? {
         let slot = Int(token & 0xFFFF_FFFF) - 2
         guard slot < connections.count, generations[slot] == UInt32(token >> 32) else { return nil }

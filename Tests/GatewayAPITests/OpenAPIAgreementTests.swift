@@ -82,7 +82,9 @@ import Yams
                 for code in answer["x-problem-codes"] as? [String] ?? [] {
                     let wanted = codes[code]?["status"] as? Int
                     #expect(wanted != nil, "\(path): \(code) is no code")
-                    #expect(status == "default" || Int(status) == wanted, "\(path): \(code) under \(status)")
+                    #expect(
+                        status == "default" || Int(status) == wanted,
+                        "\(path): \(code) under \(status)")
                 }
             }
         }

@@ -22,7 +22,8 @@ enum Socket {
         }
     }
 
-    /// Writes what the kernel takes of `bytes` from `start` on, without waiting and without SIGPIPE.
+    /// Writes what the kernel takes of `bytes` from `start` on, without waiting and without
+    /// SIGPIPE.
     static func send(_ descriptor: Int32, _ bytes: [UInt8], from start: Int) -> Sent {
         bytes.withUnsafeBytes { buffer in
             while true {
@@ -92,7 +93,8 @@ struct Listener {
     /// Where it really listens: with port 0 the kernel chose one.
     let address: String
 
-    /// Binds the first address `host` has. SO_REUSEADDR: a new process binds right after the old died.
+    /// Binds the first address `host` has. SO_REUSEADDR: a new process binds right after the old
+    /// died.
     init(host: String, port: UInt16) throws(ServerError) {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
