@@ -43,7 +43,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     func start(_ index: Int) { startThread("loop-\(index)") { self.run() } }
 
-    var isOnLoop: Bool { thread.load(ordering: .relaxed) == ThreadIdentity.current }
+    var isOnLoop: Bool { thread.load(ordering: .relaxed) == currentThread() }
 
     // MARK: - Hot path
 
@@ -70,7 +70,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
 
     private func run() {
-        thread.store(ThreadIdentity.current, ordering: .relaxed)
+        thread.store(currentThread(), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
             for timer in timers.expired(now) { TimerWheel.fire(timer) }

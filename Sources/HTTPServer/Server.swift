@@ -53,8 +53,7 @@ package final class Server: Sendable {
     {
         self.configuration = configuration
         self.handler = handler
-        let cores = ThreadIdentity.processorCount
-        let count = configuration.loopCount > 0 ? configuration.loopCount : cores
+        let count = configuration.loopCount > 0 ? configuration.loopCount : coreCount()
         loops = (0..<count).map { _ in EventLoop(time: time) }
     }
 

@@ -40,15 +40,15 @@ enum Socket {
         }
     }
 
-    /// Once for each descriptor: its number belongs to another right after.
-    static func close(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
-
     /// Makes `close` send a reset instead of a regular end.
     static func resetOnClose(_ descriptor: Int32) {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
+
+    /// Its owner calls this once.
+    static func close(_ descriptor: Int32) { Glibc.close(descriptor) }
 
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
@@ -116,7 +116,7 @@ struct Listener {
             listen(descriptor, 4096) == 0
         else {
             let error = ServerError.last("cannot listen on \(host):\(port)")
-            Socket.close(descriptor)
+            Glibc.close(descriptor)
             throw error
         }
         self.descriptor = descriptor

@@ -72,7 +72,7 @@ struct BenchServer {
             "\($0)_temp_path \(directory)/\($0);"
         }.joined(separator: " ")
         let configuration = """
-            daemon off; worker_processes \(sysconf(Int32(_SC_NPROCESSORS_ONLN)));
+            daemon off; worker_processes \(coreCount());
             pid \(directory)/nginx.pid; error_log /dev/null;
             events { worker_connections 4096; }
             http { access_log off; keepalive_requests 1000000000; client_max_body_size 64m; \(temporary)
