@@ -1,7 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Every dependency is here because writing it ourselves would add nothing to log, groups or gateway.
+// Every dependency is here because writing it ourselves would add nothing to log, groups or
+// gateway.
 let dependencies: [Package.Dependency] = [
     // Options, usage texts and exit status 2 of the `millrace` program.
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -1,8 +1,8 @@
 import HTTPServer
 
-/// Keeps web pages of other sites from using a gateway their visitor can reach (CSRF, DNS rebinding):
-/// a request that a browser marks as foreign is refused before anything is done. Programs send neither
-/// field and are not touched.
+/// Keeps web pages of other sites from using a gateway their visitor can reach (CSRF, DNS
+/// rebinding): a request that a browser marks as foreign is refused before anything is done.
+/// Programs send neither field and are not touched.
 enum BrowserCheck {
     static func check(_ head: RequestHead) throws(Problem) {
         if let origin = head.value(of: .origin), !isOwn(head.bytes[origin], head) {
@@ -15,7 +15,8 @@ enum BrowserCheck {
         }
     }
 
-    /// `http://` or `https://` (a balancer may end TLS) and then exactly the Host; `null` is foreign.
+    /// `http://` or `https://` (a balancer may end TLS) and then exactly the Host; `null` is
+    /// foreign.
     private static func isOwn(_ origin: ArraySlice<UInt8>, _ head: RequestHead) -> Bool {
         guard let host = head.value(of: .host) else { return false }
         for scheme in ["http://", "https://"] where origin.starts(with: scheme.utf8) {
@@ -27,7 +28,8 @@ enum BrowserCheck {
     private static func foreign(_ field: String) -> Problem {
         Problem(
             .foreignOrigin,
-            "\(field) says that a page of another site sent this. Call the gateway from a program, or "
+            "\(field) says that a page of another site sent this. Call the gateway from a "
+                + "program, or "
                 + "from a page of the same origin.")
     }
 }

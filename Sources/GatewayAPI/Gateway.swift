@@ -57,7 +57,8 @@ package final class Gateway: RequestHandler {
         let head = exchange.head
         guard let match = tree.match(head.bytes, path: head.path) else {
             throw Problem(
-                .unknownRoute, "There is nothing at this path. /openapi.yaml lists all that there is.")
+                .unknownRoute,
+                "There is nothing at this path. /openapi.yaml lists all that there is.")
         }
         guard let route = match.route(for: head.method) else {
             throw Problem.methodNotAllowed(match.routes)
@@ -97,7 +98,8 @@ package final class Gateway: RequestHandler {
                 BackendError.unknownPartition(partition, partitionCount: topic.partitionCount))
         }
         let request = try ReadRequest(
-            exchange.head, query, topic: topic, partition: partition, maxWait: configuration.maxWait)
+            exchange.head, query, topic: topic, partition: partition, maxWait: configuration.maxWait
+        )
         switch request.form {
         case .page: try await ConsumePage(request: request, exchange: exchange).answer()
         case .lines, .events: try await ConsumeStream(request: request, exchange: exchange).answer()
@@ -159,7 +161,9 @@ package final class Gateway: RequestHandler {
                 Response(status: 200, contentType: "application/yaml", body: OpenAPI.document))
         default:
             exchange.respond(
-                Response(status: 200, contentType: "text/plain; charset=utf-8", body: Array("ok\n".utf8)))
+                Response(
+                    status: 200, contentType: "text/plain; charset=utf-8", body: Array("ok\n".utf8))
+            )
         }
     }
 
@@ -185,7 +189,8 @@ package final class Gateway: RequestHandler {
         }
         guard isUTF8(decoded[...]), !decoded.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             throw Problem(
-                .invalidName, "A name in the path is not UTF-8, or holds a control byte, when decoded.")
+                .invalidName,
+                "A name in the path is not UTF-8, or holds a control byte, when decoded.")
         }
         return String(decoding: decoded, as: UTF8.self)
     }

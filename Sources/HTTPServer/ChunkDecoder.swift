@@ -1,5 +1,5 @@
-/// Takes the chunked coding (RFC 9112 §7.1) off a body, byte by byte and strictly: CRLF only, sizes in
-/// plain hex, extensions by their grammar, trailer fields checked and dropped.
+/// Takes the chunked coding (RFC 9112 §7.1) off a body, byte by byte and strictly: CRLF only, sizes
+/// in plain hex, extensions by their grammar, trailer fields checked and dropped.
 package struct ChunkDecoder: Sendable {
     private enum State {
         case size
@@ -27,8 +27,9 @@ package struct ChunkDecoder: Sendable {
 
     // MARK: - Hot path
 
-    /// Goes on at `position` of `input`: returns the next bytes of the body, at most `most` of them, or
-    /// nil when the body is done or more input is needed. `position` moves behind what was used.
+    /// Goes on at `position` of `input`: returns the next bytes of the body, at most `most` of
+    /// them, or nil when the body is done or more input is needed. `position` moves behind what was
+    /// used.
     package mutating func next(
         _ input: [UInt8], at position: inout Int, most: Int
     ) throws(ProtocolProblem) -> Range<Int>? {

@@ -3,7 +3,8 @@ import Platform
 extension Connection {
     // MARK: - Hot path
 
-    /// Waits for more input; false when none will come: the peer ended, a deadline passed, it broke.
+    /// Waits for more input; false when none will come: the peer ended, a deadline passed, it
+    /// broke.
     func fill() async -> Bool {
         while true {
             if isBroken || isAtEnd || expired != nil { return false }
@@ -17,7 +18,8 @@ extension Connection {
                 case .bytes(let count):
                     input.append(
                         contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
-                    // Edge-triggered: a short read emptied the socket, the next bytes are a new event.
+                    // Edge-triggered: a short read emptied the socket, the next bytes are a new
+                    // event.
                     mustYield = count == loop.scratch.count
                     isReadable = mustYield || peerEnded
                     server.statistics.receivedBytes.add(UInt64(count))
@@ -73,7 +75,8 @@ extension Connection {
         return nil
     }
 
-    /// What of the input is body, `most` bytes of it; empty where more input is needed or at the end.
+    /// What of the input is body, `most` bytes of it; empty where more input is needed or at the
+    /// end.
     private func takeBody(_ most: Int) throws(BodyError) -> [UInt8] {
         guard case .length(let remaining) = framing else { return try takeChunks(most) }
         let count = min(remaining, input.count - inputStart, most)
@@ -125,8 +128,8 @@ extension Connection {
         throw .broken
     }
 
-    /// The time a handler has waited for the body adds up over its reads, so that a byte now and then
-    /// does not buy a whole period.
+    /// The time a handler has waited for the body adds up over its reads, so that a byte now and
+    /// then does not buy a whole period.
     private func countBodyWait(_ waited: Duration) {
         bodyWaited += waited
         guard bodyWaited >= limits.bodyGrace else { return }

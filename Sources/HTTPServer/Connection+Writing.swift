@@ -115,7 +115,8 @@ extension Connection {
         if isBroken { throw .clientGone }
     }
 
-    /// Returns when no more than `atMost` bytes (`Limits.streamBufferBytes`) are unsent, or it broke.
+    /// Returns when no more than `atMost` bytes (`Limits.streamBufferBytes`) are unsent, or it
+    /// broke.
     func waitForReader(atMost limit: Int? = nil) async {
         let limit = limit ?? limits.streamBufferBytes
         while unsentBytes > limit, !isBroken {

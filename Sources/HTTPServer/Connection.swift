@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 
 /// One connection that speaks HTTP/1.1: its buffers, its deadlines, and the loop over its requests.
@@ -139,7 +138,8 @@ final class Connection: @unchecked Sendable {
         if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
         if stream == .open {
             flush()
-            // Where the end of the connection is the end of the answer, only a reset tells them apart.
+            // Where the end of the connection is the end of the answer, only a reset tells them
+            // apart.
             if exchange.head.isHTTP10 { Socket.resetOnClose(descriptor) }
             breakOff()
         }
@@ -153,8 +153,9 @@ final class Connection: @unchecked Sendable {
         return !isBroken
     }
 
-    /// Content of these methods means nothing (RFC 9110 §9.3.1): it is thrown away before the answer,
-    /// so that a body with broken framing is refused however its bytes come. False: answered already.
+    /// Content of these methods means nothing (RFC 9110 §9.3.1): it is thrown away before the
+    /// answer, so that a body with broken framing is refused however its bytes come. False:
+    /// answered already.
     private func discardMeaninglessBody() async -> Bool {
         switch exchange.head.method {
         case .post, .put, .patch: return true
@@ -195,8 +196,9 @@ final class Connection: @unchecked Sendable {
         close()
     }
 
-    /// Closing with bytes unread resets the connection, which can take the answer away from a client
-    /// that has not read it. Bytes may be on their way unless the client itself said it was done.
+    /// Closing with bytes unread resets the connection, which can take the answer away from a
+    /// client that has not read it. Bytes may be on their way unless the client itself said it was
+    /// done.
     private var mustLinger: Bool {
         if isBroken || isAtEnd || expired == .idle { return false }
         return framing != .none || inputStart < input.count || failure != nil || isReadable
@@ -219,7 +221,7 @@ final class Connection: @unchecked Sendable {
         setStallDeadline(false)
         disarm()
         loop.remove(slot: slot)
-        Glibc.close(descriptor)
+        Socket.close(descriptor)
         server.connectionClosed()
     }
 
@@ -281,8 +283,8 @@ final class Connection: @unchecked Sendable {
         isStallArmed = isStalled
     }
 
-    /// A reset, for a regular end waits in the kernel behind the bytes nobody takes, for minutes and with
-    /// megabytes for each connection.
+    /// A reset, for a regular end waits in the kernel behind the bytes nobody takes, for minutes
+    /// and with megabytes for each connection.
     private func stalled() {
         isStallArmed = false
         Socket.resetOnClose(descriptor)

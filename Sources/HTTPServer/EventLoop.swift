@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Synchronization
 
@@ -44,7 +43,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     func start(_ index: Int) { startThread("loop-\(index)") { self.run() } }
 
-    var isOnLoop: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+    var isOnLoop: Bool { thread.load(ordering: .relaxed) == currentThread() }
 
     // MARK: - Hot path
 
@@ -64,13 +63,14 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         wakeIfAsleep()
     }
 
-    /// One system call for any number of jobs that come while the loop sleeps, none while it is awake.
+    /// One system call for any number of jobs that come while the loop sleeps, none while it is
+    /// awake.
     private func wakeIfAsleep() {
         if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { poller.wake() }
     }
 
     private func run() {
-        thread.store(UInt(pthread_self()), ordering: .relaxed)
+        thread.store(currentThread(), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
             for timer in timers.expired(now) { TimerWheel.fire(timer) }
@@ -118,8 +118,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         for call in calls { call() }
     }
 
-    /// Lets other connections, timers and new events come first: what could go on without end without
-    /// ever waiting calls this now and then.
+    /// Lets other connections, timers and new events come first: what could go on without end
+    /// without ever waiting calls this now and then.
     func nextTurn() async {
         await withUnsafeContinuation { yielded.append($0) }
     }
@@ -168,8 +168,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     // MARK: - Connections
 
-    /// A token names a slot and its generation: events of a connection that is gone do not reach the
-    /// one that has its slot or its descriptor now (pitfall 28).
+    /// A token names a slot and its generation: events of a connection that is gone do not reach
+    /// the one that has its slot or its descriptor now (pitfall 28).
     private func connection(_ token: UInt64) -> Connection? {
         let slot = Int(token & 0xFFFF_FFFF) - 2
         guard slot < connections.count, generations[slot] == UInt32(token >> 32) else { return nil }

@@ -43,8 +43,8 @@ package final class Exchange {
 
     // MARK: - The response, whole
 
-    /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length told.
-    /// The first answer counts: one that comes behind it is a bug of the handler.
+    /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
+    /// told. The first answer counts: one that comes behind it is a bug of the handler.
     package func respond(_ response: Response) { connection.respond(response) }
 
     // MARK: - The response, as a stream
@@ -52,8 +52,8 @@ package final class Exchange {
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
     package func startStream(_ response: Response) { connection.startStream(response) }
 
-    /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when the
-    /// client is gone or was cut for reading too slowly.
+    /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
+    /// the client is gone or was cut for reading too slowly.
     package func write(_ bytes: [UInt8]) async throws(StreamError) {
         try await connection.write(bytes)
     }
@@ -64,16 +64,16 @@ package final class Exchange {
 
     // MARK: - Waiting
 
-    /// Wakes `wakeup` at `deadline` (if any), when the client goes away and when the server begins to
-    /// drain, until `disarm` or the end of the exchange. Arming again replaces the deadline.
+    /// Wakes `wakeup` at `deadline` (if any), when the client goes away and when the server begins
+    /// to drain, until `disarm` or the end of the exchange. Arming again replaces the deadline.
     package func arm(_ wakeup: Wakeup, until deadline: Instant?) {
         connection.arm(wakeup, until: deadline)
     }
 
     package func disarm() { connection.disarm() }
 
-    /// The client closed its end, or the connection broke. A client that only ended its sending side
-    /// cannot be told apart: answers are still tried, but nothing waits for it.
+    /// The client closed its end, or the connection broke. A client that only ended its sending
+    /// side cannot be told apart: answers are still tried, but nothing waits for it.
     package var clientIsGone: Bool { connection.clientIsGone }
     package var serverIsDraining: Bool { connection.server.isDraining }
     /// The loop's time, read once per turn.

@@ -42,8 +42,8 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// Fields that are lists may come on several lines; of the others a second one is refused, for two
-    /// parsers could each believe another.
+    /// Fields that are lists may come on several lines; of the others a second one is refused, for
+    /// two parsers could each believe another.
     var mayRepeat: Bool {
         switch self {
         case .accept, .connection, .expect, .ifNoneMatch, .userAgent: true

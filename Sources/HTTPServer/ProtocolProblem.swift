@@ -31,7 +31,8 @@ package enum ProtocolProblem: String, Error, CaseIterable, Sendable {
     var detail: String {
         switch self {
         case .malformedRequest:
-            "This is not HTTP/1.1 as RFC 9112 writes it, or could be read in two ways. The connection closes."
+            "This is not HTTP/1.1 as RFC 9112 writes it, or could be read in two ways. "
+                + "The connection closes."
         case .methodNotAllowed: "CONNECT and TRACE are not served here."
         case .requestTimeout: "The request came too slowly. Send it again on a new connection."
         case .chunkTooLarge: "A chunk of this size is not taken. Send smaller chunks."

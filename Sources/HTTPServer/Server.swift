@@ -1,4 +1,3 @@
-import Glibc
 package import Platform
 import Synchronization
 
@@ -54,8 +53,7 @@ package final class Server: Sendable {
     {
         self.configuration = configuration
         self.handler = handler
-        let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        let count = configuration.loopCount > 0 ? configuration.loopCount : cores
+        let count = configuration.loopCount > 0 ? configuration.loopCount : coreCount()
         loops = (0..<count).map { _ in EventLoop(time: time) }
     }
 
@@ -79,7 +77,7 @@ package final class Server: Sendable {
             listener.withLock {
                 guard let listener = $0 else { return }
                 first.stopListening(listener.descriptor)
-                close(listener.descriptor)
+                Socket.close(listener.descriptor)
                 $0 = nil
             }
         }
@@ -111,7 +109,7 @@ package final class Server: Sendable {
                 statistics.accepted.add(1)
                 guard statistics.open.now < UInt64(configuration.limits.connections) else {
                     statistics.refused.add(1)
-                    close(descriptor)
+                    Socket.close(descriptor)
                     continue
                 }
                 statistics.open.add(1)
@@ -141,7 +139,7 @@ package final class Server: Sendable {
     private func adopt(_ descriptor: Int32, _ loop: EventLoop) {
         let connection = Connection(descriptor, loop, self)
         guard !isDraining, loop.add(connection, descriptor) else {
-            close(descriptor)
+            Socket.close(descriptor)
             statistics.open.subtract(1)
             return
         }

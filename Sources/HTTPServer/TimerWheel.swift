@@ -14,10 +14,11 @@ package final class WheelTimer {
     fileprivate func fire() { action() }
 }
 
-/// Deadlines of one event loop: arming and cancelling are O(1), a turn looks at the slots that passed.
+/// Deadlines of one event loop: arming and cancelling are O(1), a turn looks at the slots that
+/// passed.
 ///
-/// A hashed wheel of 4,096 slots of 16 ms, about a minute around; what lies further is met again each
-/// time round. A timer fires up to one slot late, never early.
+/// A hashed wheel of 4,096 slots of 16 ms, about a minute around; what lies further is met again
+/// each time round. A timer fires up to one slot late, never early.
 package struct TimerWheel {
     private static let slotCount = 4096
     private static let slotNanoseconds: Int64 = 16_000_000

@@ -6,8 +6,9 @@ package struct JSONError: Error, Equatable {
     }
 
     package var reason: Reason
-    /// Offset in the text, in bytes from 0, of the first byte that cannot be right, or of its end. For
-    /// `wrongKind` and `notAnInteger` where the value begins, for `loneSurrogate` the backslash.
+    /// Offset in the text, in bytes from 0, of the first byte that cannot be right, or of its end.
+    /// For `wrongKind` and `notAnInteger` where the value begins, for `loneSurrogate` the
+    /// backslash.
     package var position: Int
 
     package init(_ reason: Reason, at position: Int) {

@@ -1,5 +1,5 @@
-/// Reads JSON (RFC 8259) in order, by asking for what should come next. There is no tree: a value can
-/// be taken as the raw slice it occupies, checked but untouched.
+/// Reads JSON (RFC 8259) in order, by asking for what should come next. There is no tree: a value
+/// can be taken as the raw slice it occupies, checked but untouched.
 ///
 ///     var reader = JSONReader(body)
 ///     try reader.beginObject()

@@ -1,5 +1,5 @@
-/// Writes JSON into bytes; commas and quotes come by themselves. Misuse (a value where a name is due)
-/// is not checked: what writes is our own code.
+/// Writes JSON into bytes; commas and quotes come by themselves. Misuse (a value where a name is
+/// due) is not checked: what writes is our own code.
 package struct JSONWriter: Sendable {
     package var bytes: [UInt8] = []
     private var needsComma = false

@@ -1,6 +1,7 @@
-// Finding the next byte that needs a look, eight at a time. The numbers hold a byte in each lane, the
-// first one lowest; a lane's top bit is its mark. A subtraction can carry a mark wrongly into the
-// lanes above one that is rightly marked, so the lowest mark is exact and only that one is used.
+// Finding the next byte that needs a look, eight at a time. The numbers hold a byte in each lane,
+// the first one lowest; a lane's top bit is its mark. A subtraction can carry a mark wrongly into
+// the lanes above one that is rightly marked, so the lowest mark is exact and only that one is
+// used.
 
 /// To the first byte at or behind `start` that is not plain in a string that is read: a quote, a
 /// backslash, a control byte, a byte of a character beyond ASCII; `limit` where there is none.
@@ -23,8 +24,8 @@ func skipPlain(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
     return at
 }
 
-/// To the first byte that must be escaped where a string is written: a quote, a backslash, a control
-/// byte or DEL; the end where there is none.
+/// To the first byte that must be escaped where a string is written: a quote, a backslash, a
+/// control byte or DEL; the end where there is none.
 @inline(__always)
 func skipUnescaped(_ text: Span<UInt8>, _ start: Int) -> Int {
     var at = start

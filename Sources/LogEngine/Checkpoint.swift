@@ -14,8 +14,8 @@ import Platform
 ///     48     4  segmentCount
 ///     52    32  each segment:      base, byteCount, maxTimestamp, idle milliseconds
 ///
-/// Written as a draft, synced, renamed, and the directory synced: after a crash the old or the new is
-/// there. Where neither is, everything is scanned and nothing deleted.
+/// Written as a draft, synced, renamed, and the directory synced: after a crash the old or the new
+/// is there. Where neither is, everything is scanned and nothing deleted.
 struct Checkpoint: Equatable {
     struct SealedSegment: Equatable {
         var base: Int64

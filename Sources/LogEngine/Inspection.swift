@@ -21,8 +21,8 @@ package struct SegmentInspection {
     package var nextOffset: Int64
     package var ending = Ending.complete
 
-    /// Walks the file and calls `visit` with each intact batch, its place and its bytes. Gaps between
-    /// offsets are taken, as compaction leaves them. `base` nil: that of the first batch.
+    /// Walks the file and calls `visit` with each intact batch, its place and its bytes. Gaps
+    /// between offsets are taken, as compaction leaves them. `base` nil: that of the first batch.
     package init(
         _ path: String, disk: any Disk, base: Int64? = nil,
         visit: (RecordBatchHeader, _ position: Int64, _ bytes: [UInt8]) -> Void
@@ -80,8 +80,8 @@ package struct PartitionVerdict {
     private let checkpoint: Checkpoint?
     private var nextOffset: Int64?
 
-    /// Reads every byte of every segment. Run it on a stopped server's directory: what a running one
-    /// writes meanwhile would look torn.
+    /// Reads every byte of every segment. Run it on a stopped server's directory: what a running
+    /// one writes meanwhile would look torn.
     package init(_ directory: String, disk: any Disk) throws(DiskError) {
         self.disk = disk
         self.directory = directory
@@ -110,7 +110,9 @@ package struct PartitionVerdict {
         batchCount += scan.batchCount
         byteCount += scan.validByteCount
         if let nextOffset, base != nextOffset {
-            find(name, "begins at \(base), the segment before ends at \(nextOffset)", isHarmless: false)
+            find(
+                name, "begins at \(base), the segment before ends at \(nextOffset)",
+                isHarmless: false)
         }
         nextOffset = scan.nextOffset
         judge(scan, name, base, isLast: isLast)
@@ -139,7 +141,8 @@ package struct PartitionVerdict {
             vouched.byteCount > scan.validByteCount
         {
             find(
-                name, "had \(vouched.byteCount) bytes when it was last vouched for", isHarmless: false)
+                name, "had \(vouched.byteCount) bytes when it was last vouched for",
+                isHarmless: false)
         }
     }
 
@@ -155,7 +158,8 @@ package struct PartitionVerdict {
             try file.read(into: &bytes, count: Int(min(byteCount, 64 << 20)), at: 0)
             let wanted = fresh.offsets.encoded
             if !wanted.starts(with: bytes) {
-                find(name, "does not fit its segment; it is made anew when needed", isHarmless: true)
+                find(
+                    name, "does not fit its segment; it is made anew when needed", isHarmless: true)
             }
         } catch {
             find(name, "cannot be read: \(error)", isHarmless: true)

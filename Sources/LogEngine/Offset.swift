@@ -14,5 +14,7 @@ package struct Offset: Comparable, Hashable, Sendable {
 
     /// Wraps on purpose: offsets from a disk or a client must not trap. Callers bound them first.
     @inlinable
-    package static func + (offset: Offset, count: Int) -> Offset { Offset(offset.value &+ Int64(count)) }
+    package static func + (offset: Offset, count: Int) -> Offset {
+        Offset(offset.value &+ Int64(count))
+    }
 }

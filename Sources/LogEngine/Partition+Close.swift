@@ -16,7 +16,8 @@ extension Partition {
         if let error { throw error.isStorageFull ? .storageFull : .disk(error) }
     }
 
-    /// Closes without vouching, for a topic that is being deleted; the caller removes the directory.
+    /// Closes without vouching, for a topic that is being deleted; the caller removes the
+    /// directory.
     package func abandon() {
         state.withLock { $0.status = .closed }
         tellAll()

@@ -3,8 +3,8 @@ import Platform
 extension Partition {
     // MARK: - Hot path
 
-    /// Whole batches below the high watermark from the one that holds `offset` on: one at least, then
-    /// while they fit in `maxBytes`. Checked against their CRC. Empty at the high watermark.
+    /// Whole batches below the high watermark from the one that holds `offset` on: one at least,
+    /// then while they fit in `maxBytes`. Checked against their CRC. Empty at the high watermark.
     ///
     /// Tries without waiting for the disk, and only then takes a worker.
     package func read(from offset: Offset, maxBytes: Int) async throws(LogError) -> [UInt8] {
@@ -168,8 +168,8 @@ struct BatchReading {
         self.maxBytes = maxBytes
     }
 
-    /// Takes batches of one segment, from `start`, which is at or before the wanted one, to `limit`.
-    /// False where it would wait and may not; the reading is of no use then.
+    /// Takes batches of one segment, from `start`, which is at or before the wanted one, to
+    /// `limit`. False where it would wait and may not; the reading is of no use then.
     mutating func take(
         _ file: any DiskFile, from start: Int64, to limit: Int64, mayWait: Bool,
         gapsAllowedBefore: Int64
@@ -231,8 +231,8 @@ struct BatchReading {
         var mayWait: Bool
     }
 
-    /// Makes `count` bytes of the source, or all it has, stand in `bytes` from `index` on; where any
-    /// are missing, reads `atLeast` so many.
+    /// Makes `count` bytes of the source, or all it has, stand in `bytes` from `index` on; where
+    /// any are missing, reads `atLeast` so many.
     private mutating func fill(
         _ source: SourceRange, _ index: Int, _ count: Int, atLeast: Int
     ) throws(DiskError) -> Bool {

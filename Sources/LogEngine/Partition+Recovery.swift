@@ -4,7 +4,8 @@ package import Platform
 ///
 /// 1. A vouch is revoked, durably, before anything else is written (KAFKA-10471).
 /// 2. Segments behind the log start, whose removal a crash undid, are removed.
-/// 3. Segments from the recovery point on are scanned. What a crash cut short is cut off; where intact
+/// 3. Segments from the recovery point on are scanned. What a crash cut short is cut off; where
+/// intact
 ///    batches follow damage, nothing is touched and the partition takes no writes.
 /// 4. What remains is synced before it counts as durable.
 extension Partition {

@@ -1,11 +1,12 @@
 import Platform
 
-/// Letting go of old records. The order is always: make the new log start durable in the checkpoint,
-/// change the state, remove files. A crash in between leaves files that the next open removes.
+/// Letting go of old records. The order is always: make the new log start durable in the
+/// checkpoint, change the state, remove files. A crash in between leaves files that the next open
+/// removes.
 ///
 /// A segment's age is counted on the monotonic clock from its last append, while a program has the
-/// partition open; it is kept in the checkpoint over restarts. Neither timestamps of records, nor the
-/// wall clock, nor a file's times have a say, and time while nothing ran does not count.
+/// partition open; it is kept in the checkpoint over restarts. Neither timestamps of records, nor
+/// the wall clock, nor a file's times have a say, and time while nothing ran does not count.
 extension Partition {
     /// Moves the log start up, durably, and lets go of segments wholly before it. Returns the log
     /// start; `.offsetOutOfRange` past the high watermark.
@@ -16,7 +17,8 @@ extension Partition {
         return try result.get()
     }
 
-    /// Deletes segments past the limits of the options, by bytes and by age since their last append.
+    /// Deletes segments past the limits of the options, by bytes and by age since their last
+    /// append.
     package func enforceRetention() async throws(LogError) {
         let result = await workers.value {
             Result { () throws(LogError) in try self.retain() }

@@ -64,7 +64,8 @@ extension Partition {
     /// One round, on a worker that holds `syncing`. False when nothing was left to sync.
     ///
     /// The order makes the high watermark honest: data of sealed segments, data of the active one,
-    /// the directory entries, the checkpoint that moves the recovery point; only then those who wait.
+    /// the directory entries, the checkpoint that moves the recovery point; only then those who
+    /// wait.
     func syncOnce() -> Bool {
         revokeVouch()
         guard let plan = planSync() else { return false }

@@ -11,13 +11,14 @@ package struct PartitionOptions: Equatable, Sendable {
     package init() {}
 }
 
-/// One partition: an append-only log in a directory of its own, its readers, and those who wait for it.
+/// One partition: an append-only log in a directory of its own, its readers, and those who wait for
+/// it.
 ///
 /// Thread-safe. Nothing here waits for the disk on the caller's thread except `open`, `close` and
 /// `remove`, which are called from workers.
 ///
-/// Locks, in the order they may be taken: `syncing`, `checkpointing`, `state`. The first two are held
-/// over system calls and taken by workers only; `state` is never held over a sync or a read.
+/// Locks, in the order they may be taken: `syncing`, `checkpointing`, `state`. The first two are
+/// held over system calls and taken by workers only; `state` is never held over a sync or a read.
 package final class Partition: Sendable {
     let directory: String
     let disk: any Disk
@@ -73,8 +74,8 @@ package final class Partition: Sendable {
     // MARK: - Watching
 
     /// Wakes `wakeup` when the high watermark passes `offset` (at once if it has), and when the
-    /// partition fails or closes, until `unwatch`. The high watermark passes an offset once: to wait
-    /// for more, watch again.
+    /// partition fails or closes, until `unwatch`. The high watermark passes an offset once: to
+    /// wait for more, watch again.
     package func watch(past offset: Offset, _ wakeup: Wakeup) -> UInt64 {
         let (id, isPast, sync) = state.withLock { state in
             var isPast = state.durable.offset > offset.value
@@ -104,9 +105,11 @@ package final class Partition: Sendable {
         directory + "/" + SegmentName.file(base, suffix)
     }
 
-    /// Stores a checkpoint durably; with `logStart`, then moves the log start there, and never back.
+    /// Stores a checkpoint durably; with `logStart`, then moves the log start there, and never
+    /// back.
     ///
-    /// What lies before the segment of the high watermark is synced, so the recovery point is there.
+    /// What lies before the segment of the high watermark is synced, so the recovery point is
+    /// there.
     func storeCheckpoint(
         isClean: Bool = false, logStart: Int64? = nil, recoveryPoint: Int64? = nil
     ) throws(DiskError) {

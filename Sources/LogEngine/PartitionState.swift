@@ -51,7 +51,8 @@ struct PartitionState: Sendable {
     var agesSavedAt: Instant
     var statistics = Partition.Statistics()
 
-    /// The index in `segments` of the one that holds `offset`: the last that begins at or before it.
+    /// The index in `segments` of the one that holds `offset`: the last that begins at or before
+    /// it.
     func segmentIndex(holding offset: Int64) -> Int {
         var low = 0
         var high = segments.count

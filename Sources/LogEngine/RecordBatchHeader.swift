@@ -8,7 +8,7 @@ import Platform
 ///     12     4  partitionLeaderEpoch   outside the checksum, so a leader can stamp it
 ///     16     1  magic                  always 2
 ///     17     4  checksum               CRC-32C of byte 21 to the end
-///     21     2  attributes             bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control
+///     21     2  attributes             bits 0-2 codec, 3 time type, 4 transactional, 5 control
 ///     23     4  lastOffsetDelta
 ///     27     8  baseTimestamp          milliseconds since 1970
 ///     35     8  maxTimestamp
@@ -37,10 +37,12 @@ package struct RecordBatchHeader: Equatable, Sendable {
     package var baseSequence: Int32
     package var recordCount: Int32
 
-    /// What stands at `position`; nil where it cannot be a header: cut short, another magic, a length
-    /// below its own, an offset or a count below zero. The checksum is not looked at.
+    /// What stands at `position`; nil where it cannot be a header: cut short, another magic, a
+    /// length below its own, an offset or a count below zero. The checksum is not looked at.
     package init?(_ bytes: Span<UInt8>, at position: Int = 0) {
-        guard bytes.count - position >= Self.byteCount, bytes[position + 16] == 2 else { return nil }
+        guard bytes.count - position >= Self.byteCount, bytes[position + 16] == 2 else {
+            return nil
+        }
         let length = bytes.int32(at: position + 8)
         baseOffset = bytes.int64(at: position)
         lastOffsetDelta = bytes.int32(at: position + 23)

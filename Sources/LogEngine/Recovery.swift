@@ -63,7 +63,8 @@ struct Recovery {
 
     // MARK: - Files
 
-    /// Segments wholly before the log start: a removal that a crash undid, or that never came to it.
+    /// Segments wholly before the log start: a removal that a crash undid, or that never came to
+    /// it.
     private mutating func dropRemoved() throws(DiskError) {
         guard checkpoint != nil else { return }
         while state.segments.count > 1, state.segments[1].base <= state.logStart {
@@ -218,7 +219,8 @@ struct Recovery {
                 return false
             }
             if following > scan.nextOffset, following <= state.gapsAllowedBefore { return true }
-            words = "\(path) ends with offset \(scan.nextOffset - 1), the next file begins elsewhere"
+            words =
+                "\(path) ends with offset \(scan.nextOffset - 1), the next file begins elsewhere"
         case .torn:
             if following.map(isUnacknowledged) ?? true {
                 cut(index, to: scan.validEnd)
@@ -227,7 +229,8 @@ struct Recovery {
             }
             words = "byte \(scan.validEnd) of \(path) is no batch, and more files follow"
         case .damaged(let validAt):
-            words = "byte \(scan.validEnd) of \(path) is damaged; a batch follows at byte \(validAt)"
+            words =
+                "byte \(scan.validEnd) of \(path) is damaged; a batch follows at byte \(validAt)"
         case .unreadable(let error):
             words = "byte \(scan.validEnd) of \(path): \(error)"
         }
@@ -237,8 +240,9 @@ struct Recovery {
         return false
     }
 
-    /// The high watermark passes into a segment only after a checkpoint has its base offset as recovery
-    /// point (`Partition.syncOnce`): what is in later segments was never shown or acknowledged.
+    /// The high watermark passes into a segment only after a checkpoint has its base offset as
+    /// recovery point (`Partition.syncOnce`): what is in later segments was never shown or
+    /// acknowledged.
     private func isUnacknowledged(_ base: Int64) -> Bool {
         checkpoint.map { base > $0.recoveryPoint } ?? false
     }
@@ -252,7 +256,8 @@ struct Recovery {
         }
     }
 
-    /// Renames later segments, which nothing was promised about; the one at `index` becomes the last.
+    /// Renames later segments, which nothing was promised about; the one at `index` becomes the
+    /// last.
     private mutating func setAside(after index: Int) {
         while state.segments.count > index + 1 {
             let name = path(state.segments.removeLast().base, SegmentName.log)

@@ -45,8 +45,8 @@ struct SegmentIndexes: Sendable {
 
     // MARK: - Files
 
-    /// What the index files of a segment hold; nil where one is missing or does not fit the segment,
-    /// and it must be made anew.
+    /// What the index files of a segment hold; nil where one is missing or does not fit the
+    /// segment, and it must be made anew.
     static func load(
         _ disk: any Disk, _ directory: String, _ segment: Segment
     ) -> SegmentIndexes? {
@@ -89,8 +89,8 @@ struct SegmentIndexes: Sendable {
         return bytes
     }
 
-    /// Writes the index files of a segment. They are not synced: a crash may leave anything of them,
-    /// and `load` checks.
+    /// Writes the index files of a segment. They are not synced: a crash may leave anything of
+    /// them, and `load` checks.
     func store(_ disk: any Disk, _ directory: String, _ base: Int64) {
         let stem = directory + "/"
         do throws(DiskError) {

@@ -24,9 +24,9 @@ struct SegmentScan {
     private let gapsAllowedBefore: Int64
     private var expected: Int64
 
-    /// Walks `file`, whose first record must have the offset `base` or a later one. Offsets without a
-    /// record are taken below `gapsAllowedBefore` only, where compaction has been. `progress` gets
-    /// the bytes scanned since its last call.
+    /// Walks `file`, whose first record must have the offset `base` or a later one. Offsets without
+    /// a record are taken below `gapsAllowedBefore` only, where compaction has been. `progress`
+    /// gets the bytes scanned since its last call.
     init(
         _ file: any DiskFile, byteCount: Int64, base: Int64, gapsAllowedBefore: Int64,
         progress: (Int64) -> Void = { _ in },
@@ -42,7 +42,9 @@ struct SegmentScan {
             while validEnd < byteCount {
                 guard try window.holds(RecordBatchHeader.byteCount, at: validEnd) else { break }
                 let header = RecordBatchHeader(window.bytes.span, at: window.index(of: validEnd))
-                guard let header, try window.holds(header.batchByteCount, at: validEnd) else { break }
+                guard let header, try window.holds(header.batchByteCount, at: validEnd) else {
+                    break
+                }
                 let isNext = isNext(header)
                 guard isNext, header.isIntact(window.bytes.span, at: window.index(of: validEnd))
                 else { break }

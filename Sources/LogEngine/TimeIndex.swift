@@ -6,8 +6,8 @@ import Platform
 ///      0     8  timestamp        the largest so far, milliseconds since 1970
 ///      8     4  relativeOffset   last offset of the batch that brought it, less the base offset
 ///
-/// An entry is written beside one of the offset index, and when the segment is sealed, if the largest
-/// timestamp has grown: entries rise strictly whatever order timestamps come in.
+/// An entry is written beside one of the offset index, and when the segment is sealed, if the
+/// largest timestamp has grown: entries rise strictly whatever order timestamps come in.
 struct TimeIndex: Equatable, Sendable {
     static let entryByteCount = 12
     private var entries: [Entry] = []

@@ -19,7 +19,8 @@ enum Varint {
         bytes.append(UInt8(truncatingIfNeeded: rest))
     }
 
-    /// The value at `position`, which moves behind it; nil where none ends before `end` or in 10 bytes.
+    /// The value at `position`, which moves behind it; nil where none ends before `end` or in 10
+    /// bytes.
     @inline(__always)
     static func read(_ bytes: Span<UInt8>, at position: inout Int, before end: Int) -> Int64? {
         var value: UInt64 = 0

@@ -2,9 +2,10 @@ import Platform
 
 /// Who waits for the high watermark to pass an offset.
 ///
-/// Nearly all wait at the high watermark itself; they are on one list, and one advance wakes them all.
-/// Those further on stand in a heap by offset. Adding and removing on the list is O(1), in the heap
-/// O(log n); an advance costs O(woken). Who has been woken stays known, for what concerns everyone.
+/// Nearly all wait at the high watermark itself; they are on one list, and one advance wakes them
+/// all. Those further on stand in a heap by offset. Adding and removing on the list is O(1), in the
+/// heap O(log n); an advance costs O(woken). Who has been woken stays known, for what concerns
+/// everyone.
 struct Watchers: Sendable {
     private struct Slot: Sendable {
         var wakeup: Wakeup?

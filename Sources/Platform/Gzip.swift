@@ -37,7 +37,8 @@ package func gunzip(_ bytes: Span<UInt8>, limit: Int) throws(GzipError) -> [UInt
 }
 
 /// One call of `inflate`, with room for 32 KiB, or one byte more than `limit` in all.
-private func inflateSome(_ stream: inout z_stream, into output: inout [UInt8], limit: Int) -> Int32 {
+private func inflateSome(_ stream: inout z_stream, into output: inout [UInt8], limit: Int) -> Int32
+{
     let room = min(32 << 10, limit - output.count + 1)
     var status = Z_OK
     output.append(addingCapacity: room) { (span: inout OutputSpan<UInt8>) in

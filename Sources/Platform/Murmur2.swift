@@ -1,5 +1,5 @@
-/// Kafka's 32-bit MurmurHash2 (`org.apache.kafka.common.utils.Utils.murmur2`): seed 0x9747b28c, words
-/// read little-endian. Its default partitioner places a key by it, and so do we.
+/// Kafka's 32-bit MurmurHash2 (`org.apache.kafka.common.utils.Utils.murmur2`): seed 0x9747b28c,
+/// words read little-endian. Its default partitioner places a key by it, and so do we.
 package func murmur2(_ bytes: Span<UInt8>) -> Int32 {
     let multiplier: UInt32 = 0x5bd1_e995
     let count = bytes.count

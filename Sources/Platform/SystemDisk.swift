@@ -69,8 +69,8 @@ package struct SystemDisk: Disk {
     }
 }
 
-/// One descriptor, closed when the last reference goes: who still reads a removed file keeps it, and
-/// its number cannot come to mean another file meanwhile.
+/// One descriptor, closed when the last reference goes: who still reads a removed file keeps it,
+/// and its number cannot come to mean another file meanwhile.
 ///
 /// `close` reports nothing: what counts as written went through `sync` first.
 final class SystemDiskFile: DiskFile {

@@ -1,6 +1,12 @@
 import CPlatform
 import Glibc
 
+/// Names the calling thread: the same number on the same thread, another on any other that lives.
+package func currentThread() -> UInt { UInt(pthread_self()) }
+
+/// Processors that are online, at least 1.
+package func coreCount() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
 /// Starts an operating-system thread that runs `body` and ends with it.
 ///
 /// For event loops and workers that block in system calls; nothing in the product uses Dispatch or

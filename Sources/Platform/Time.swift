@@ -38,7 +38,8 @@ extension Duration {
 /// Where time comes from; tests move a `ManualTime`.
 package protocol TimeSource: Sendable {
     func now() -> Instant
-    /// Milliseconds since 1970 by the wall clock: for record timestamps and logs, never for deadlines.
+    /// Milliseconds since 1970 by the wall clock: for record timestamps and logs, never for
+    /// deadlines.
     func wallMilliseconds() -> Int64
 }
 

@@ -1,6 +1,7 @@
 import Synchronization
 
-/// One waiting task and everyone who may wake it: new data, a deadline, a client that left, a drain.
+/// One waiting task and everyone who may wake it: new data, a deadline, a client that left, a
+/// drain.
 ///
 /// A wake is latched: one that comes between the last look and `wait` is not lost (KAFKA-14334).
 /// Many may wake from any thread; one task waits at a time. After `wait` returns, look again at

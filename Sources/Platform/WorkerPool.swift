@@ -75,7 +75,8 @@ package final class WorkerPool: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` on one of the threads and waits for its result without holding the caller's thread.
+    /// Runs `body` on one of the threads and waits for its result without holding the caller's
+    /// thread.
     package func value<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
         if limit == 0 { return body() }
         return await withUnsafeContinuation { continuation in
@@ -83,7 +84,8 @@ package final class WorkerPool: @unchecked Sendable {
         }
     }
 
-    /// Runs what waits, and what that adds, on the caller's thread; only for a pool without threads.
+    /// Runs what waits, and what that adds, on the caller's thread; only for a pool without
+    /// threads.
     package func runPending() {
         precondition(limit == 0)
         while true {

@@ -4,8 +4,8 @@ import JSON
 import Platform
 import Synchronization
 
-/// The access log: a JSON object a line for every answered request, written in batches by a thread of
-/// its own so that no event loop waits for a disk or a pipe.
+/// The access log: a JSON object a line for every answered request, written in batches by a thread
+/// of its own so that no event loop waits for a disk or a pipe.
 ///
 /// Text from a client is a JSON string, escaped and cut: no request can forge a line.
 final class AccessLog: ExchangeObserver {
@@ -31,7 +31,8 @@ final class AccessLog: ExchangeObserver {
         default:
             descriptor = open(place, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
             guard descriptor >= 0 else {
-                throw Failure("cannot open the access log \(place): \(String(cString: strerror(errno)))")
+                throw Failure(
+                    "cannot open the access log \(place): \(String(cString: strerror(errno)))")
             }
         }
         startThread("access-log") { [self] in

@@ -21,7 +21,8 @@ struct Log: ParsableCommand {
         func run() throws {
             let inspection: SegmentInspection
             do throws(DiskError) {
-                inspection = try SegmentInspection(file, disk: SystemDisk()) { header, position, bytes in
+                inspection = try SegmentInspection(file, disk: SystemDisk()) {
+                    header, position, bytes in
                     printLine(Self.line(header, position))
                     if records { Self.printRecords(bytes) }
                 }
@@ -40,7 +41,8 @@ struct Log: ParsableCommand {
                 + "\(header.recordCount) bytes \(header.batchByteCount) codec \(header.codec) "
                 + "maxTimestamp \(header.maxTimestamp) leaderEpoch \(header.partitionLeaderEpoch)"
             if header.producerID >= 0 {
-                line += " producer \(header.producerID)/\(header.producerEpoch)/\(header.baseSequence)"
+                line +=
+                    " producer \(header.producerID)/\(header.producerEpoch)/\(header.baseSequence)"
             }
             if header.isTransactional { line += " transactional" }
             if header.isControl { line += " control" }
@@ -73,9 +75,11 @@ struct Log: ParsableCommand {
             switch inspection.ending {
             case .complete: return
             case .torn(let byteCount):
-                throw Failure("\(byteCount) bytes \(place) are no batch, with none behind: a torn tail")
+                throw Failure(
+                    "\(byteCount) bytes \(place) are no batch, with none behind: a torn tail")
             case .damaged(let validAt):
-                throw Failure("damage \(place); an intact batch stands behind it at byte \(validAt)")
+                throw Failure(
+                    "damage \(place); an intact batch stands behind it at byte \(validAt)")
             case .unreadable(let error):
                 throw Failure("the disk cannot read \(place): \(error)")
             }
@@ -85,7 +89,8 @@ struct Log: ParsableCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Read every byte of a stopped server's data directory and say what is wrong.",
-            discussion: "Exit status 1 where something is damaged. What the next start mends is told too.")
+            discussion:
+                "Exit status 1 where something is damaged. What the next start mends is told too.")
 
         @Argument(help: "The data directory.")
         var directory: String
@@ -97,7 +102,8 @@ struct Log: ParsableCommand {
             do throws(DiskError) {
                 let topics = directory + "/topics"
                 for topic in try disk.list(topics).sorted() {
-                    for partition in try disk.list("\(topics)/\(topic)").sorted() where Int(partition) != nil {
+                    for partition in try disk.list("\(topics)/\(topic)").sorted()
+                    where Int(partition) != nil {
                         let path = "topics/\(topic)/\(partition)"
                         let verdict = try PartitionVerdict("\(directory)/\(path)", disk: disk)
                         partitions += 1

@@ -18,7 +18,11 @@ struct Millrace: ParsableCommand {
             failure.exit()
         } catch {
             let isHelp = exitCode(for: error) == .success
-            if isHelp { printLine(fullMessage(for: error)) } else { printError(fullMessage(for: error)) }
+            if isHelp {
+                printLine(fullMessage(for: error))
+            } else {
+                printError(fullMessage(for: error))
+            }
             Glibc.exit(isHelp ? 0 : 2)
         }
     }

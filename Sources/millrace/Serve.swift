@@ -67,11 +67,14 @@ struct Serve: ParsableCommand {
     }
 
     private func address() throws -> (host: String, port: UInt16) {
-        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...])
+        guard let colon = listen.lastIndex(of: ":"),
+            let port = UInt16(listen[listen.index(after: colon)...])
         else { throw ValidationError("--listen must be HOST:PORT, such as 127.0.0.1:8080.") }
         var host = String(listen[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
-        guard !host.isEmpty else { throw ValidationError("--listen must be HOST:PORT, with a host.") }
+        guard !host.isEmpty else {
+            throw ValidationError("--listen must be HOST:PORT, with a host.")
+        }
         return (host, port)
     }
 }
@@ -91,7 +94,8 @@ extension Serve {
         let address = try address()
         guard allowAnonymous || Self.isLoopback(address.host) else {
             throw Failure(
-                "\(address.host) can be reached by others, and there is no authentication yet: anyone "
+                "\(address.host) can be reached by others, and there is no authentication "
+                    + "yet: anyone "
                     + "could read and write. Listen on 127.0.0.1, or say --allow-anonymous.")
         }
         let service = try Service(self, host: address.host, port: address.port)

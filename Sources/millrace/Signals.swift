@@ -1,9 +1,10 @@
 import Glibc
 
-/// SIGTERM and SIGINT as something to wait for: the first begins a drain, the second ends the process
-/// at once.
+/// SIGTERM and SIGINT as something to wait for: the first begins a drain, the second ends the
+/// process at once.
 enum Signals {
-    /// Call before any other thread starts: threads inherit the mask that keeps the signals for `wait`.
+    /// Call before any other thread starts: threads inherit the mask that keeps the signals for
+    /// `wait`.
     static func block() {
         var set = Self.set()
         pthread_sigmask(SIG_BLOCK, &set, nil)

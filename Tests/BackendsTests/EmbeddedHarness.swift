@@ -112,8 +112,8 @@ func removeTree(_ path: String) {
 
 /// Another disk, where the operation of a given number, counted from 0, or all from it on, fail.
 ///
-/// Only what changes the disk is counted. All failing from one on is what a kill leaves behind: what
-/// was done before is there, and nothing after.
+/// Only what changes the disk is counted. All failing from one on is what a kill leaves behind:
+/// what was done before is there, and nothing after.
 final class FailingDisk: Disk {
     enum Fault: Sendable {
         case none

@@ -5,8 +5,8 @@ import Platform
 import Testing
 
 /// Creating, altering, growing and deleting, with every operation on the disk failing in its turn:
-/// once, with the program going on, and for ever, as when it is killed. Afterwards each topic is whole
-/// or not there, and what was acknowledged holds.
+/// once, with the program going on, and for ever, as when it is killed. Afterwards each topic is
+/// whole or not there, and what was acknowledged holds.
 struct MetadataCrashTests {
     private typealias Seam = BackendConformance
 

@@ -2,7 +2,8 @@ import Backends
 import Platform
 import Testing
 
-/// Cleaning of the state log: what a replay gives is the same before and after, at any moment of it.
+/// Cleaning of the state log: what a replay gives is the same before and after, at any moment of
+/// it.
 struct StateLogTests {
     /// The latest value of each key, as a coordinator would have it.
     private func state(
@@ -75,7 +76,8 @@ struct StateLogTests {
         }
     }
 
-    /// New records of a key must not be overruled by the older one that cleaning writes behind them.
+    /// New records of a key must not be overruled by the older one that cleaning writes behind
+    /// them.
     @Test
     func `cleaning while others append never brings an old value back`() async throws {
         try await EmbeddedHarness.withDirectory { harness in

@@ -68,7 +68,8 @@ private func decoded(_ text: String) -> [UInt8]? {
         }
     }
 
-    /// Room for just what comes next would copy the array for every key: 1.3 s for 30,000 of 100 bytes.
+    /// Room for just what comes next would copy the array for every key: 1.3 s for 30,000 of 100
+    /// bytes.
     @Test func `many small values in one array do not copy it each time`() {
         let piece = [UInt8](repeating: 7, count: 30)
         let text = Array(encoded(piece).utf8)

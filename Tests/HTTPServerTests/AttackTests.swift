@@ -84,7 +84,8 @@ import Testing
         #expect(eventually { server.server.currentStatistics().openConnections == 0 })
     }
 
-    /// A byte now and then must not buy a whole period: the rate is that of the body, not of a read.
+    /// A byte now and then must not buy a whole period: the rate is that of the body, not of a
+    /// read.
     @Test func `a body that dribbles is cut at the least rate`() throws {
         let time = ManualTime()
         let server = try TestServer(time: time)

@@ -4,7 +4,8 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Clients that do anything at any time, by seed, against handlers that do everything a handler may.
+/// Clients that do anything at any time, by seed, against handlers that do everything a handler
+/// may.
 @Suite(.serialized) struct `Chaos against the HTTP server` {
     // @unchecked: a child task inherits its parent's executor, which is the connection's loop.
     private struct Reader: @unchecked Sendable {
@@ -16,7 +17,8 @@ import Testing
         }
     }
 
-    /// By its path: answers at once, reads some of the body, streams, waits, gives up, or says nothing.
+    /// By its path: answers at once, reads some of the body, streams, waits, gives up, or says
+    /// nothing.
     private static func handle(_ exchange: Exchange) async {
         let path = exchange.head.bytes[exchange.head.path]
         switch path.dropFirst().first {

@@ -41,7 +41,9 @@ import Testing
             ).hasSuffix("\r\n\r\nabc"))
         #expect(
             server.exchange(
-                "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
+                "POST / HTTP/1.1\r\nHost: a\r\n"
+                    + "Connection: close\r\nTransfer-Encoding: chunked\r\n"
+                    + "\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
             ).hasSuffix("\r\n\r\nabc"))
     }
 
@@ -56,7 +58,8 @@ import Testing
         let server = try TestServer()
         let client = RawClient(port: server.port)
         client.send(
-            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+            "POST / HTTP/1.1\r\nHost: a\r\n"
+                + "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
         )
         #expect(client.receive(until: "\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n")
         client.send("abc")

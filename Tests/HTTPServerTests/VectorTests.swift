@@ -3,8 +3,9 @@ import HTTPServer
 import TestSupport
 import Testing
 
-/// The request vectors of RELIABILITY.md (d), and the smuggling mutations, over real sockets: behind each
-/// stands a canary that must be answered after a good request and must not be after a bad one.
+/// The request vectors of RELIABILITY.md (d), and the smuggling mutations, over real sockets:
+/// behind each stands a canary that must be answered after a good request and must not be after a
+/// bad one.
 @Suite(.serialized) struct `HTTP/1.1 vectors` {
     struct Vector: Decodable {
         var id: String

@@ -86,9 +86,11 @@ import Testing
     /// RELIABILITY.md (c) 51: no text ends the process.
     @Test func `mutated texts never trap, and both paths name the same byte`() {
         let seeds = [
-            "{\"records\":[{\"key\":\"alice\",\"value\":{\"total\":42.5e3},\"headers\":{\"a\":[\"b\",null]}}]}",
+            "{\"records\":[{\"key\":\"alice\",\"value\":{\"total\":42.5e3},"
+                + "\"headers\":{\"a\":[\"b\",null]}}]}",
             "[\"\\ud834\\udd1e\\n\",-0.0,true,false,null,\"é€𝄞\",{\"\":[]}]",
-            " { \"a long name of more than eight\" : \"and a longer text \\\\ with\\tsome é in it\" } ",
+            " { \"a long name of more than eight\" : \"and a longer text \\\\ with\\tsome é "
+                + "in it\" } ",
         ]
         var random = SeededRandom(seed: 7)
         for round in 0..<20_000 {

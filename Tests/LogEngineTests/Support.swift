@@ -13,7 +13,8 @@ struct Bench {
 
     func open() throws -> Partition {
         try Partition.open(
-            directory, disk: disk, time: time, workers: workers, options: options, progress: { _ in }
+            directory, disk: disk, time: time, workers: workers, options: options,
+            progress: { _ in }
         )
     }
 

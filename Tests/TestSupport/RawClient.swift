@@ -1,7 +1,9 @@
 import Glibc
 
-/// A client that sends exactly the bytes a test wants, in the pieces it wants, over a blocking socket.
-// @unchecked: a socket may be used by several threads; `isClosedByPeer` is read by the one that receives.
+/// A client that sends exactly the bytes a test wants, in the pieces it wants, over a blocking
+/// socket.
+// @unchecked: a socket may be used by several threads; `isClosedByPeer` is read by the one that
+// receives.
 package final class RawClient: @unchecked Sendable {
     private let descriptor: Int32
     package private(set) var isClosedByPeer = false

@@ -5,10 +5,10 @@ import Synchronization
 /// A file system in memory that forgets, at a crash, what was not synced.
 ///
 /// A file's content is durable by `sync` of the file, its name by `syncDirectory` of the directory,
-/// and neither implies the other. `crash` keeps some of the rest: of each file the first few unsynced
-/// changes, the next one torn at 512 bytes or grown by zeros; of each directory the first few changes.
-/// A directory is there at once, unless `losesDirectories`: then it is an entry like a file, and what is
-/// in it goes with it.
+/// and neither implies the other. `crash` keeps some of the rest: of each file the first few
+/// unsynced changes, the next one torn at 512 bytes or grown by zeros; of each directory the first
+/// few changes. A directory is there at once, unless `losesDirectories`: then it is an entry like a
+/// file, and what is in it goes with it.
 package final class SimulatedDisk: Disk {
     package enum Operation: String, Sendable, CaseIterable {
         case open, create, list, rename, remove, syncDirectory, read, write, sync, truncate

@@ -13,6 +13,8 @@ enum Arrows {
         "millrace": [
             "Platform", "JSON", "Groups", "LogEngine", "HTTPServer", "Backends", "GatewayAPI",
             "Logging", "ArgumentParser", "Synchronization",
+            // The program's own process: signals, children of the bench, its files.
+            "Glibc",
         ],
     ]
 

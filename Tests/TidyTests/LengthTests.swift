@@ -23,7 +23,9 @@ enum Lengths {
 
     static func lineViolations(in file: SourceFile) -> [Violation] {
         file.lines.enumerated().compactMap { index, line in
-            guard line.count > Self.line else { return nil }
+            // Vectors and regular expressions of tests are not broken.
+            let limit = file.path.hasPrefix("Tests/") ? 180 : Self.line
+            guard line.count > limit else { return nil }
             return Violation(path: file.path, line: index + 1, what: "\(line.count) columns")
         }
     }
@@ -36,7 +38,8 @@ enum Lengths {
         }
     }
 
-    /// First and last line, counted from 0, of each function, initialiser, deinitialiser and subscript.
+    /// First and last line, counted from 0, of each function, initialiser, deinitialiser and
+    /// subscript.
     static func functions(in lines: [Substring]) -> [(start: Int, end: Int)] {
         lines.indices.compactMap { index in
             let declaration =

@@ -10,9 +10,9 @@ import Platform
 ///     topics/<uuid>/topic.json.deleted      it is being deleted: only the removal is left to do
 ///     topics/<uuid>/<partition>/            a partition's log
 ///
-/// Each state is one name of one file, changed by a rename that is made durable before the next step,
-/// so a crash leaves a topic whole or not there. A directory that fits no state is never removed.
-/// All calls block; they run on workers.
+/// Each state is one name of one file, changed by a rename that is made durable before the next
+/// step, so a crash leaves a topic whole or not there. A directory that fits no state is never
+/// removed. All calls block; they run on workers.
 struct DataDirectory: Sendable {
     let path: String
     let disk: any Disk
@@ -134,7 +134,8 @@ struct DataDirectory: Sendable {
 
     // MARK: - Creating, growing, deleting
 
-    /// First the mark, then the partitions' directories; the topic is there when `commitTopic` returns.
+    /// First the mark, then the partitions' directories; the topic is there when `commitTopic`
+    /// returns.
     func beginTopic(_ metadata: TopicMetadata) throws(DiskError) {
         let directory = topicPath(metadata.topicID)
         try disk.createDirectory(directory)
@@ -167,8 +168,8 @@ struct DataDirectory: Sendable {
         try replaceFile(directory + "/topic.json", with: metadata.encoded(), in: directory)
     }
 
-    /// The topic is gone when this returns; `removeTopic` gives the space back. Where it throws, the
-    /// topic is there as before, unless undoing failed as well.
+    /// The topic is gone when this returns; `removeTopic` gives the space back. Where it throws,
+    /// the topic is there as before, unless undoing failed as well.
     func markDeleted(_ topicID: String) throws(DiskError) {
         let directory = topicPath(topicID)
         let (path, marked) = (directory + "/topic.json", directory + "/topic.json.deleted")

@@ -4,9 +4,9 @@ import Platform
 import Synchronization
 
 extension EmbeddedBackend {
-    /// Locks the directory, finds the topics, finishes what a crash left half done, and recovers the
-    /// partitions on the workers. A topic whose metadata cannot be trusted, and a partition that
-    /// cannot be opened, keep nothing else from being served.
+    /// Locks the directory, finds the topics, finishes what a crash left half done, and recovers
+    /// the partitions on the workers. A topic whose metadata cannot be trusted, and a partition
+    /// that cannot be opened, keep nothing else from being served.
     package func start(
         _ progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws(StartError) {
@@ -128,8 +128,8 @@ extension EmbeddedBackend {
         }
     }
 
-    /// Finds the state log, or makes it at the first start. Where a directory is in quarantine it may
-    /// be the state log's: then a new one would pass for the state of all groups.
+    /// Finds the state log, or makes it at the first start. Where a directory is in quarantine it
+    /// may be the state log's: then a new one would pass for the state of all groups.
     private func openStateLog(isComplete: Bool) async throws(StartError) {
         let name = EmbeddedStateLog.topicName
         if let topic = state.withLock({ $0.internalTopics[name] }) {

@@ -1,8 +1,8 @@
 import LogEngine
 import Platform
 
-// Creating, altering and deleting. One change at a time; what is on the disk changes first, then what
-// calls see, so that nothing is shown which a crash could take back.
+// Creating, altering and deleting. One change at a time; what is on the disk changes first, then
+// what calls see, so that nothing is shown which a crash could take back.
 extension EmbeddedBackend {
     package func createTopic(
         _ name: String, partitionCount: Int, configuration: TopicConfiguration

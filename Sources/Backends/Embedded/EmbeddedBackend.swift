@@ -138,8 +138,8 @@ package final class EmbeddedBackend: Backend {
         }
     }
 
-    /// One round: retention of all topics, cleaning of the state log. Trouble is logged, and the next
-    /// round tries again.
+    /// One round: retention of all topics, cleaning of the state log. Trouble is logged, and the
+    /// next round tries again.
     package func maintain() async {
         let topics = state.withLock { Array($0.topics.values) }
         for topic in topics {

@@ -6,12 +6,13 @@ import Platform
 //  1. The present end is noted, and from here on the keys of new records.
 //  2. What is in front of the end is read; of each key the last record counts, one without a value
 //     for nothing.
-//  3. The live records are appended again, but for keys that got a new record meanwhile: that one is
+//  3. The live records are appended again, but for keys that got a new record meanwhile: that one
+// is
 //     behind the end, and would be overruled by an older one behind it.
 //  4. All of that made durable, the log start moves to the end noted.
 //
-// A crash at any step leaves the old records, or both, or the new ones alone: each replays to the same
-// state.
+// A crash at any step leaves the old records, or both, or the new ones alone: each replays to the
+// same state.
 extension EmbeddedStateLog {
     /// Cleans the shards that need it; one that cannot be cleaned stays as it is.
     func clean() async throws(BackendError) {

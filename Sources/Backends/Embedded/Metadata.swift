@@ -9,7 +9,7 @@ package struct MetadataError: Error, Equatable {
 
 /// What topic.json says:
 ///
-///     {"name":"orders","topicId":"<uuid>","partitions":6,"configuration":{…},"checksum":"0a1b2c3d"}
+///     {"name":"orders","topicId":"<uuid>","partitions":6,"configuration":{…},"checksum":"…"}
 ///
 /// The checksum is CRC-32C of the text in front of `,"checksum"`, so that a flipped bit in a
 /// retention limit deletes nothing. An operator who edits the file by hand leaves it out.

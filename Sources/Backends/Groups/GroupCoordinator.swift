@@ -29,11 +29,12 @@ package struct GroupOffset: Equatable, Sendable {
     package var committedAt: Int64
 }
 
-/// The shell around the state of groups: decides under a lock, appends in order, answers when durable.
+/// The shell around the state of groups: decides under a lock, appends in order, answers when
+/// durable.
 ///
-/// A group's name is hashed to a shard of the state log, and each shard is loaded, locked and failed by
-/// itself. An answer never shows what a crash could take back: a read waits for the last record that
-/// was applied to its shard, as a commit waits for its own.
+/// A group's name is hashed to a shard of the state log, and each shard is loaded, locked and
+/// failed by itself. An answer never shows what a crash could take back: a read waits for the last
+/// record that was applied to its shard, as a commit waits for its own.
 package final class GroupCoordinator: Sendable {
     fileprivate enum Phase {
         case loading
@@ -208,8 +209,9 @@ package final class GroupCoordinator: Sendable {
         }
     }
 
-    /// Forgets what groups have committed for a topic that was deleted. Nobody sees it any more; this
-    /// gives its space back. Call it when a delete has succeeded, never because a topic is not found.
+    /// Forgets what groups have committed for a topic that was deleted. Nobody sees it any more;
+    /// this gives its space back. Call it when a delete has succeeded, never because a topic is not
+    /// found.
     package func forgetTopic(_ topicID: String) async throws(GroupError) {
         guard let topic = TopicID(topicID) else { return }
         for index in shards.indices {
@@ -225,8 +227,8 @@ package final class GroupCoordinator: Sendable {
         try await change(shard: shard(of: group), decide)
     }
 
-    /// Under the lock the records get their place in the log and in the state, in one order. Where the
-    /// append throws, nothing has changed; where the wait throws, the shard's log takes no more
+    /// Under the lock the records get their place in the log and in the state, in one order. Where
+    /// the append throws, nothing has changed; where the wait throws, the shard's log takes no more
     /// records, and reads fail as this does.
     private func change(
         shard index: Int, _ decide: (OffsetStore) throws(GroupError) -> [GroupRecord]

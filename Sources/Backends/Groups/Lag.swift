@@ -5,7 +5,8 @@ package import Platform
 package struct Lag: Equatable, Sendable {
     /// The offset behind the last record a consumer can see: the high watermark.
     package var endOffset: Offset
-    /// Records not yet processed that are still there: what was trimmed does not count (pitfall 49).
+    /// Records not yet processed that are still there: what was trimmed does not count (pitfall
+    /// 49).
     package var records: Int64
     /// Age of the first of them by its timestamp; 0 where there is none.
     package var milliseconds: Int64
@@ -16,8 +17,8 @@ package struct Lag: Equatable, Sendable {
         self.milliseconds = milliseconds
     }
 
-    /// Of a consumer that has committed `committed`, by what is there now. Reads one batch where the
-    /// lag is not zero.
+    /// Of a consumer that has committed `committed`, by what is there now. Reads one batch where
+    /// the lag is not zero.
     package static func measure(
         _ topic: any Topic, _ partition: Int, committed: Offset, time: any TimeSource
     ) async throws(BackendError) -> Lag {

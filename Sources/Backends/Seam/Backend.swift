@@ -50,8 +50,8 @@ package protocol Topic: AnyObject, Sendable {
 
     func describe() async throws(BackendError) -> TopicDescription
 
-    /// Puts the batch in the partition's order and returns without waiting for the disk. The records'
-    /// offsets, and with `acks` what was asked for, are known by `acknowledge`.
+    /// Puts the batch in the partition's order and returns without waiting for the disk. The
+    /// records' offsets, and with `acks` what was asked for, are known by `acknowledge`.
     ///
     /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.partitionFailed`, ….
     func append(_ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks)
@@ -72,11 +72,13 @@ package protocol Topic: AnyObject, Sendable {
     /// 1970); the high watermark if there is none. Kafka's ListOffsets.
     func offset(_ partition: Int, atOrAfter timestamp: Int64) async throws(BackendError) -> Offset
 
-    /// Moves the log start offset up, durably; returns the new one (the old where `before` is lower).
+    /// Moves the log start offset up, durably; returns the new one (the old where `before` is
+    /// lower).
     func deleteRecords(_ partition: Int, before offset: Offset) async throws(BackendError) -> Offset
 
     /// Wakes `wakeup` whenever the high watermark passes `offset` (now, if it already has), or the
-    /// partition fails, or the topic is altered or deleted, until `unwatch`. Look again after each wake.
+    /// partition fails, or the topic is altered or deleted, until `unwatch`. Look again after each
+    /// wake.
     func watch(_ partition: Int, past offset: Offset, _ wakeup: Wakeup) throws(BackendError)
         -> WatchID
     func unwatch(_ partition: Int, _ id: WatchID)

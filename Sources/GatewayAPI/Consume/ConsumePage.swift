@@ -39,7 +39,8 @@ struct ConsumePage {
         pager.writer.name("caughtUp")
         pager.writer.bool(outcome.caughtUp)
         pager.writer.endObject()
-        var response = Response(status: 200, contentType: "application/json", body: pager.writer.bytes)
+        var response = Response(
+            status: 200, contentType: "application/json", body: pager.writer.bytes)
         if outcome.isFull, request.partition != nil, request.start.isFixed,
             request.topic.configuration.cleanupPolicy == .delete
         {
@@ -50,8 +51,9 @@ struct ConsumePage {
         exchange.respond(response)
     }
 
-    /// This page can never change: caches may serve it, and a client that has it need not load it again.
-    /// Only pages of one partition: a topic that grows changes what a page of all of them holds.
+    /// This page can never change: caches may serve it, and a client that has it need not load it
+    /// again. Only pages of one partition: a topic that grows changes what a page of all of them
+    /// holds.
     private func makeCacheable(_ response: inout Response, from: Offset, to: Offset) {
         let tag =
             "\"\(request.topic.cursorTag)-\(request.partition!)-\(from.value)-\(to.value)\""
@@ -108,7 +110,8 @@ final class Watcher {
         }
     }
 
-    /// Waits for a wake; false when there is nothing more to wait for: deadline, client gone, drain.
+    /// Waits for a wake; false when there is nothing more to wait for: deadline, client gone,
+    /// drain.
     func wait() async -> Bool {
         if isOver { return false }
         await wakeup.wait()

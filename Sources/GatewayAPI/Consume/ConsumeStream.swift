@@ -75,7 +75,8 @@ struct ConsumeStream {
         exchange.startStream(response)
     }
 
-    /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the cursor.
+    /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the
+    /// cursor.
     private func flush(
         _ pager: inout RecordPager, _ outcome: RecordPager.Outcome
     ) async throws(StreamError) {

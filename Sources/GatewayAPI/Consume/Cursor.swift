@@ -1,7 +1,7 @@
 package import Backends
 
-/// A reading position over partitions: `0:17,1:44`, over several topics `orders/0:17,audit/0:3`. Each
-/// number is the offset of the first record not yet read (the next offset).
+/// A reading position over partitions: `0:17,1:44`, over several topics `orders/0:17,audit/0:3`.
+/// Each number is the offset of the first record not yet read (the next offset).
 ///
 /// Cursors the server gives end in `~` and the first eight hex digits of the topic's UUID, so that
 /// one of a deleted and re-created topic is not taken for a place in the new one. Clients may
@@ -38,7 +38,8 @@ package struct Cursor: Equatable, Sendable {
             entries.append(try Self.parseEntry(part))
         }
         var seen = Set<String>()
-        for entry in entries where !seen.insert("\(entry.topic ?? "")/\(entry.partition)").inserted {
+        for entry in entries where !seen.insert("\(entry.topic ?? "")/\(entry.partition)").inserted
+        {
             throw Self.invalid("partition \(entry.partition) stands in it twice")
         }
     }

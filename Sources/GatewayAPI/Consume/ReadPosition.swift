@@ -5,8 +5,8 @@ struct ReadPosition {
     let topic: any Topic
     let partition: Int
     var next: Offset
-    /// Begun at the partition's start because nothing named an offset: when retention moves the start
-    /// away between two looks, this follows it instead of answering 410.
+    /// Begun at the partition's start because nothing named an offset: when retention moves the
+    /// start away between two looks, this follows it instead of answering 410.
     var followsStart: Bool
 }
 
@@ -38,7 +38,8 @@ enum ReadStart {
             self = .latest
         } else if let count, count > 0, text.utf8.dropFirst(5).first != UInt8(ascii: "+") {
             self = .tail(count)
-        } else if let timestamp = Int64(text), timestamp >= 0, text.utf8.first != UInt8(ascii: "+") {
+        } else if let timestamp = Int64(text), timestamp >= 0, text.utf8.first != UInt8(ascii: "+")
+        {
             self = .timestamp(timestamp)
         } else {
             throw Problem(
@@ -65,7 +66,9 @@ extension ReadStart {
         return positions
     }
 
-    private func position(in topic: any Topic, _ partition: Int) async throws(Problem) -> ReadPosition {
+    private func position(in topic: any Topic, _ partition: Int) async throws(Problem)
+        -> ReadPosition
+    {
         do throws(BackendError) {
             let bounds = try topic.bounds(partition)
             var next = bounds.logStart
@@ -105,7 +108,8 @@ extension ReadStart {
             if let partition, entry.partition != partition {
                 throw Problem(
                     .invalidCursor,
-                    "The cursor names partition \(entry.partition); this reads partition \(partition)."
+                    "The cursor names partition \(entry.partition); this reads partition "
+                        + "\(partition)."
                         + " Read all partitions at /v1/topics/{topic}/records.")
             }
             if entry.partition >= topic.partitionCount {
@@ -127,7 +131,8 @@ extension Topic {
         guard tag != cursorTag else { return }
         throw Problem(
             .topicRecreated,
-            "The cursor belongs to a topic `\(name)` that was deleted; another of that name was created "
+            "The cursor belongs to a topic `\(name)` that was deleted; another of that name "
+                + "was created "
                 + "since. Begin anew with `from=earliest` or `from=latest`.")
     }
 }

@@ -31,14 +31,15 @@ struct ReadRequest {
         if form != .page, let unfit = bytes != nil ? "maxBytes" : waitMs != nil ? "waitMs" : nil {
             throw Problem(
                 .invalidParameter,
-                "`\(unfit)` belongs to pages; a stream never ends by itself. Leave it out, or ask for "
+                "`\(unfit)` belongs to pages; a stream never ends by itself. Leave it out, or "
+                    + "ask for "
                     + "`Accept: application/json`.",
                 [("parameter", .string(unfit))])
         }
     }
 
-    /// `offset`, `cursor` (or `Last-Event-ID`) or `from`: one of them at most. The field wins over the
-    /// query: an EventSource repeats its first URL when it resumes.
+    /// `offset`, `cursor` (or `Last-Event-ID`) or `from`: one of them at most. The field wins over
+    /// the query: an EventSource repeats its first URL when it resumes.
     private static func start(
         _ head: RequestHead, _ query: Query
     ) throws(Problem) -> ReadStart {

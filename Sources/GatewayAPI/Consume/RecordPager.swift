@@ -3,9 +3,9 @@ import JSON
 
 /// Reads on from a set of positions and renders the records, a page or burst at a time.
 ///
-/// The budget of a page is shared: each partition first gets its part, what one leaves goes to those
-/// that have more. Which comes first depends on the positions alone, so that a repeated request
-/// gives the same page and no partition starves.
+/// The budget of a page is shared: each partition first gets its part, what one leaves goes to
+/// those that have more. Which comes first depends on the positions alone, so that a repeated
+/// request gives the same page and no partition starves.
 struct RecordPager {
     /// How records stand in the answer.
     enum Form {
@@ -69,7 +69,8 @@ struct RecordPager {
         while positions.count < topic.partitionCount {
             let partition = positions.count
             positions.append(
-                ReadPosition(topic: topic, partition: partition, next: Offset(0), followsStart: true))
+                ReadPosition(
+                    topic: topic, partition: partition, next: Offset(0), followsStart: true))
             renderers.append(RecordJSON(partition: partition, form: form == .page ? .page : .line))
             readers.append(nil)
             highWatermarks.append(nil)
@@ -108,8 +109,8 @@ struct RecordPager {
 
     private enum Taken { case emptied, hasMore, pageFull }
 
-    /// Renders records of one partition within its share; `pageEnd` is where the page must end unless
-    /// it holds but one record.
+    /// Renders records of one partition within its share; `pageEnd` is where the page must end
+    /// unless it holds but one record.
     private mutating func take(
         _ index: Int, _ share: Budget, pageEnd: Int
     ) async throws(Problem) -> Taken {
@@ -134,7 +135,8 @@ struct RecordPager {
         }
     }
 
-    /// The next record at or behind the position; nil, with the reader gone, at the end of what was read.
+    /// The next record at or behind the position; nil, with the reader gone, at the end of what was
+    /// read.
     private mutating func nextRecord(_ index: Int) throws(Problem) -> Record? {
         do {
             while let record = try readers[index]!.next() {
@@ -226,7 +228,11 @@ struct RecordPager {
                     throw Problem(error)
                 }
             }
-            if position.next < highWatermark { outcome.caughtUp = false } else { outcome.isFull = false }
+            if position.next < highWatermark {
+                outcome.caughtUp = false
+            } else {
+                outcome.isFull = false
+            }
         }
         return outcome
     }

@@ -39,7 +39,9 @@ struct CommitDocument {
     /// `[{"topic","partition","offset","metadata"?}]`
     static func readOffsets(_ reader: inout JSONReader) throws -> [OffsetCommit] {
         var offsets: [OffsetCommit] = []
-        guard try reader.peek() == .array else { throw Problem.field("offsets", "must be an array") }
+        guard try reader.peek() == .array else {
+            throw Problem.field("offsets", "must be an array")
+        }
         try reader.beginArray()
         while try reader.nextElement() {
             guard offsets.count < Limits.cursorEntries else {
@@ -70,7 +72,8 @@ struct CommitDocument {
         guard let topic, let partition, let offset else {
             let missing = topic == nil ? "topic" : partition == nil ? "partition" : "offset"
             throw Problem(
-                .missingField, "Each of the offsets needs `\(missing)`.", [("field", .string(missing))])
+                .missingField, "Each of the offsets needs `\(missing)`.",
+                [("field", .string(missing))])
         }
         return OffsetCommit(
             topic: topic, partition: Int(partition), offset: Offset(offset), metadata: metadata)
@@ -117,7 +120,9 @@ struct ResetDocument {
     }
 
     private static func readTarget(_ reader: inout JSONReader) throws -> Target {
-        if try reader.peek() == .number { return .timestamp(try reader.numberField("to", 0...Int64.max)) }
+        if try reader.peek() == .number {
+            return .timestamp(try reader.numberField("to", 0...Int64.max))
+        }
         switch try reader.stringField("to") {
         case "earliest": return .earliest
         case "latest": return .latest

@@ -58,7 +58,8 @@ struct GroupRoutes {
         for offset in offsets {
             let lag = try await calling { () async throws(BackendError) in
                 try await Lag.measure(
-                    backend.topic(offset.topic), offset.partition, committed: offset.offset, time: time)
+                    backend.topic(offset.topic), offset.partition, committed: offset.offset,
+                    time: time)
             }
             writer.offset(offset, lag)
         }
@@ -103,7 +104,8 @@ struct GroupRoutes {
                         + "topic/partition:nextOffset.", [("field", .string("topic"))])
             }
             if let tag = cursor.tag, entry.topic == nil { try find(name).check(tag: tag) }
-            offsets.append(OffsetCommit(topic: name, partition: entry.partition, offset: entry.next))
+            offsets.append(
+                OffsetCommit(topic: name, partition: entry.partition, offset: entry.next))
         }
         return offsets
     }

@@ -63,7 +63,9 @@ final class Metrics: Sendable {
     }
 
     private func writeRequests(_ text: inout Exposition) {
-        text.family("millrace_http_requests_total", "counter", "Requests answered, by route and class of status.")
+        text.family(
+            "millrace_http_requests_total", "counter",
+            "Requests answered, by route and class of status.")
         for (index, route) in counters.enumerated() {
             for (kind, counter) in route.statuses.enumerated() where counter.now > 0 {
                 text.sample(
@@ -79,17 +81,22 @@ final class Metrics: Sendable {
             var total: UInt64 = 0
             for (bucket, count) in counts.enumerated() {
                 total += count
-                let bound = bucket < Self.bounds.count ? seconds(Self.bounds[bucket] * 1000) : "+Inf"
-                text.sample("\(histogram)_bucket", "route=\"\(name(index))\",le=\"\(bound)\"", total)
+                let bound =
+                    bucket < Self.bounds.count ? seconds(Self.bounds[bucket] * 1000) : "+Inf"
+                text.sample(
+                    "\(histogram)_bucket", "route=\"\(name(index))\",le=\"\(bound)\"", total)
             }
-            text.sample("\(histogram)_sum", "route=\"\(name(index))\"", seconds(Int64(clamping: route.sum.now)))
+            text.sample(
+                "\(histogram)_sum", "route=\"\(name(index))\"",
+                seconds(Int64(clamping: route.sum.now)))
             text.sample("\(histogram)_count", "route=\"\(name(index))\"", total)
         }
     }
 
     private func writeServer(_ text: inout Exposition) {
         guard let server = server.withLock({ $0?.currentStatistics() }) else { return }
-        text.single("millrace_http_connections", "gauge", "Connections open.", server.openConnections)
+        text.single(
+            "millrace_http_connections", "gauge", "Connections open.", server.openConnections)
         text.single(
             "millrace_http_connections_accepted_total", "counter", "Connections accepted.",
             server.acceptedConnections)
@@ -97,19 +104,23 @@ final class Metrics: Sendable {
             "millrace_http_connections_refused_total", "counter",
             "Connections refused at the limit.", server.refusedConnections)
         text.single(
-            "millrace_http_received_bytes_total", "counter", "Bytes received.", server.receivedBytes)
+            "millrace_http_received_bytes_total", "counter", "Bytes received.", server.receivedBytes
+        )
         text.single("millrace_http_sent_bytes_total", "counter", "Bytes sent.", server.sentBytes)
     }
 
     private func writeBackend(_ text: inout Exposition) {
         let log = backend.statistics()
-        text.single("millrace_topics", "gauge", "Topics, without internal ones.", UInt64(log.topicCount))
-        text.single("millrace_partitions", "gauge", "Partitions of those.", UInt64(log.partitionCount))
+        text.single(
+            "millrace_topics", "gauge", "Topics, without internal ones.", UInt64(log.topicCount))
+        text.single(
+            "millrace_partitions", "gauge", "Partitions of those.", UInt64(log.partitionCount))
         text.single(
             "millrace_partitions_failed", "gauge", "Partitions that take no writes.",
             UInt64(log.failedPartitionCount))
         text.single(
-            "millrace_log_appended_records_total", "counter", "Records appended.", log.appendedRecords)
+            "millrace_log_appended_records_total", "counter", "Records appended.",
+            log.appendedRecords)
         text.single(
             "millrace_log_appended_bytes_total", "counter", "Bytes appended.", log.appendedBytes)
         text.single("millrace_log_read_bytes_total", "counter", "Bytes read.", log.readBytes)

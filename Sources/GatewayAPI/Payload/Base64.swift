@@ -46,8 +46,8 @@ package enum Base64 {
         return true
     }
 
-    /// Room for `count` more bytes. At least twofold: just enough again and again for one array would
-    /// copy it each time, 1.3 s for 30,000 keys of 100 bytes.
+    /// Room for `count` more bytes. At least twofold: just enough again and again for one array
+    /// would copy it each time, 1.3 s for 30,000 keys of 100 bytes.
     private static func reserve(_ count: Int, in bytes: inout [UInt8]) {
         guard bytes.capacity - bytes.count < count else { return }
         bytes.reserveCapacity(max(bytes.count + count, 2 * bytes.capacity))

@@ -14,13 +14,7 @@ extension Problem {
                     + "server with --auto-create-partitions N.",
                 [("topic", .string(name))])
         case .unknownPartition(let partition, let count):
-            self.init(
-                .unknownPartition,
-                "There is no partition \(partition): the topic has \(count), counted from 0.",
-                [
-                    ("partition", .integer(Int64(partition))),
-                    ("partitionCount", .integer(Int64(count))),
-                ])
+            self = .unknownPartition(partition, of: count)
         case .topicExists(let name):
             self.init(
                 .topicExists,
@@ -45,11 +39,7 @@ extension Problem {
                 "The offset is past the end of the log. The next record gets \(latest.value).",
                 [("latestOffset", .integer(latest.value))])
         case .recordTooLarge(let limit):
-            self.init(
-                .recordTooLarge,
-                "A record is larger than the topic's maxRecordBytes, \(limit) bytes for key, value "
-                    + "and headers. Send it in parts, or raise the topic's maxRecordBytes.",
-                [("limit", .integer(Int64(limit)))])
+            self = .recordTooLarge(limit: limit)
         case .storageFull:
             self.init(
                 .storageFull,
@@ -70,5 +60,20 @@ extension Problem {
             self.init(
                 .storageError, "An operation on the storage failed; nothing changed: \(reason)")
         }
+    }
+
+    private static func unknownPartition(_ partition: Int, of count: Int) -> Problem {
+        Problem(
+            .unknownPartition,
+            "There is no partition \(partition): the topic has \(count), counted from 0.",
+            [("partition", .integer(Int64(partition))), ("partitionCount", .integer(Int64(count)))])
+    }
+
+    private static func recordTooLarge(limit: Int) -> Problem {
+        Problem(
+            .recordTooLarge,
+            "A record is larger than the topic's maxRecordBytes, \(limit) bytes for key, value "
+                + "and headers. Send it in parts, or raise the topic's maxRecordBytes.",
+            [("limit", .integer(Int64(limit)))])
     }
 }

@@ -1,8 +1,8 @@
 import Backends
 
 extension Problem {
-    /// The answer to what the coordinator could not do. Without `default:`, so that a new error does
-    /// not compile until it has an answer.
+    /// The answer to what the coordinator could not do. Without `default:`, so that a new error
+    /// does not compile until it has an answer.
     init(_ error: GroupError) {
         switch error {
         case .invalidGroupName:
@@ -34,7 +34,8 @@ extension Problem {
                 .invalidField, "One commit takes \(limit) offsets at most.",
                 [("field", .string("offsets"))])
         case .tooManyGroups(let limit):
-            self.init(.limitReached, "There are \(limit) groups already. Delete one that is not needed.")
+            self.init(
+                .limitReached, "There are \(limit) groups already. Delete one that is not needed.")
         case .backend(let error): self.init(error)
         }
     }

@@ -30,8 +30,8 @@ func parsing<Value>(_ body: () throws -> Value) throws(Problem) -> Value {
 }
 
 extension JSONReader {
-    /// Calls `member` with the name of each member, in front of its value; a name that stands twice is
-    /// refused, as is one that `member` does not take (it returns false).
+    /// Calls `member` with the name of each member, in front of its value; a name that stands twice
+    /// is refused, as is one that `member` does not take (it returns false).
     mutating func readObject(
         _ kind: String, fields: [String], _ member: (String, inout JSONReader) throws -> Void
     ) throws {
@@ -42,7 +42,8 @@ extension JSONReader {
             guard fields.contains(name) else {
                 throw Problem(
                     .unknownField,
-                    "\(kind) has no `\(name.prefix(64))`. Its fields: \(fields.joined(separator: ", ")).",
+                    "\(kind) has no `\(name.prefix(64))`. Its fields: "
+                        + "\(fields.joined(separator: ", ")).",
                     [("field", .string(String(name.prefix(64))))])
             }
             guard seen.insert(name).inserted else {

@@ -37,7 +37,8 @@ extension Problem {
     }
 }
 
-/// Stable names of everything that can go wrong; each has one status. `openapi.yaml` lists them all.
+/// Stable names of everything that can go wrong; each has one status. `openapi.yaml` lists them
+/// all.
 package enum ProblemCode: String, CaseIterable {
     case invalidJSON = "invalid-json"
     case invalidParameter = "invalid-parameter"

@@ -114,8 +114,8 @@ final class LinesProduce: @unchecked Sendable {
         }
     }
 
-    /// A line for each record up to the first that failed. A body whose first line is bad is left to be
-    /// answered with its own status.
+    /// A line for each record up to the first that failed. A body whose first line is bad is left
+    /// to be answered with its own status.
     private func writeLines(_ outcome: ProduceOutcome, _ recordCount: Int) async throws(StreamError)
     {
         if isBroken { return }

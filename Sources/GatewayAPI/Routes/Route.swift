@@ -1,7 +1,7 @@
 package import HTTPServer
 
-/// Every resource and method of the API, each written once; `openapi.yaml` lists the same, and a test
-/// compares them.
+/// Every resource and method of the API, each written once; `openapi.yaml` lists the same, and a
+/// test compares them.
 package enum Route: UInt8, CaseIterable, Sendable {
     case listTopics, createTopic, describeTopic, alterTopic, deleteTopic, deleteRecords
     case produce

@@ -32,7 +32,9 @@ package struct RouteTree: Sendable {
         for segment in route.template.utf8.split(separator: UInt8(ascii: "/")) {
             if segment.first == UInt8(ascii: "{") {
                 node = nodes[node].variable ?? addNode { nodes, new in nodes[node].variable = new }
-            } else if let known = nodes[node].literals.first(where: { $0.segment.elementsEqual(segment) }) {
+            } else if let known = nodes[node].literals.first(where: {
+                $0.segment.elementsEqual(segment)
+            }) {
                 node = known.node
             } else {
                 let literal = [UInt8](segment)

@@ -12,7 +12,8 @@ struct TopicRoutes {
         writer.beginObject()
         writer.name("topics")
         writer.beginArray()
-        for topic in try await calling({ () async throws(BackendError) in try await backend.topics() }) {
+        for topic in try await calling({ () async throws(BackendError) in try await backend.topics()
+        }) {
             writer.topic(topic)
         }
         writer.endArray()
@@ -49,7 +50,8 @@ struct TopicRoutes {
         do {
             try await coordinator.forgetTopic(topicID)
         } catch {
-            // The topic is gone, and with it all that names its UUID: what is left costs only space.
+            // The topic is gone, and with it all that names its UUID: what is left costs only
+            // space.
         }
         exchange.respond(Response(status: 204, contentType: nil))
     }
@@ -101,7 +103,8 @@ func checkTopicName(_ name: String) throws(Problem) {
     try checkName(name, of: "topic")
     if name.hasPrefix("__") {
         throw Problem(
-            .reservedName, "Names that begin with `__` are kept for internal topics. Choose another.")
+            .reservedName,
+            "Names that begin with `__` are kept for internal topics. Choose another.")
     }
 }
 

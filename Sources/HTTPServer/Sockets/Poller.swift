@@ -70,8 +70,8 @@ final class Poller {
             isEnded: isBroken || events & EPOLLRDHUP.rawValue != 0, isBroken: isBroken)
     }
 
-    // Not when the loop ends: a thread that still wants to wake it would write into whatever has the
-    // descriptor's number by then (pitfall 28).
+    // Not when the loop ends: a thread that still wants to wake it would write into whatever has
+    // the descriptor's number by then (pitfall 28).
     deinit {
         close(descriptor)
         close(wakeDescriptor)

@@ -22,7 +22,8 @@ enum Socket {
         }
     }
 
-    /// Writes what the kernel takes of `bytes` from `start` on, without waiting and without SIGPIPE.
+    /// Writes what the kernel takes of `bytes` from `start` on, without waiting and without
+    /// SIGPIPE.
     static func send(_ descriptor: Int32, _ bytes: [UInt8], from start: Int) -> Sent {
         bytes.withUnsafeBytes { buffer in
             while true {
@@ -45,6 +46,9 @@ enum Socket {
         setsockopt(
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
+
+    /// Its owner calls this once.
+    static func close(_ descriptor: Int32) { Glibc.close(descriptor) }
 
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
@@ -89,7 +93,8 @@ struct Listener {
     /// Where it really listens: with port 0 the kernel chose one.
     let address: String
 
-    /// Binds the first address `host` has. SO_REUSEADDR: a new process binds right after the old died.
+    /// Binds the first address `host` has. SO_REUSEADDR: a new process binds right after the old
+    /// died.
     init(host: String, port: UInt16) throws(ServerError) {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
@@ -111,7 +116,7 @@ struct Listener {
             listen(descriptor, 4096) == 0
         else {
             let error = ServerError.last("cannot listen on \(host):\(port)")
-            close(descriptor)
+            Glibc.close(descriptor)
             throw error
         }
         self.descriptor = descriptor

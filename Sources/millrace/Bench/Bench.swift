@@ -7,8 +7,8 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure this build beside nginx returning a constant; prints a Markdown table.",
         discussion: """
-            Starts its own server on a temporary directory, and nginx where it is installed. Single \
-            records are driven by wrk where it is installed. Every figure is the median of the rounds.
+            Starts its own server on a temporary directory, and nginx where it is installed. \
+            Single records are driven by wrk where it is installed. Figures are medians of rounds.
             """)
 
     @Option(help: "Rounds of each case; the median counts.")
@@ -22,7 +22,8 @@ struct Bench: ParsableCommand {
 
     func validate() throws {
         guard rounds >= 1, seconds >= 1, records >= 1000 else {
-            throw ValidationError("--rounds and --seconds must be at least 1, --records at least 1000.")
+            throw ValidationError(
+                "--rounds and --seconds must be at least 1, --records at least 1000.")
         }
     }
 
@@ -53,7 +54,8 @@ struct BenchServer {
     static func millrace(data: String) throws(Failure) -> BenchServer {
         var path = [CChar](repeating: 0, count: 4096)
         let length = readlink("/proc/self/exe", &path, path.count - 1)
-        let program = String(decoding: path[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let program = String(
+            decoding: path[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let process = try BenchProcess([
             program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error",
         ])
@@ -72,10 +74,11 @@ struct BenchServer {
             "\($0)_temp_path \(directory)/\($0);"
         }.joined(separator: " ")
         let configuration = """
-            daemon off; worker_processes \(sysconf(Int32(_SC_NPROCESSORS_ONLN)));
+            daemon off; worker_processes \(coreCount());
             pid \(directory)/nginx.pid; error_log /dev/null;
             events { worker_connections 4096; }
-            http { access_log off; keepalive_requests 1000000000; client_max_body_size 64m; \(temporary)
+            http { access_log off; keepalive_requests 1000000000; client_max_body_size 64m;
+            \(temporary)
             client_body_buffer_size 1m;
             server { listen 127.0.0.1:\(port) reuseport; location / { default_type application/json;
             return 200 '{"offsets":[{"partition":0,"offset":1234567}]}'; } } }

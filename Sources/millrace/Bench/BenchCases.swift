@@ -10,7 +10,9 @@ struct BenchCases {
     let seconds: Int
 
     private var servers: [BenchServer] { [millrace] + (nginx.map { [$0] } ?? []) }
-    private let value = "{\"order\":123456,\"customer\":\"alice\",\"total\":42.5,\"items\":[\"a\",\"b\"],\"note\":\"a record of about 120 bytes\"}"
+    private let value =
+        "{\"order\":123456,\"customer\":\"alice\",\"total\":42.5,\"items\":[\"a\",\"b\"],"
+        + "\"note\":\"a record of about 120 bytes\"}"
 
     private struct Result {
         /// Per second.
@@ -22,7 +24,8 @@ struct BenchCases {
     func prepare() throws(Failure) {
         let client = try BenchClient(port: millrace.port)
         for topic in ["single", "batches", "poll"] {
-            let answer = try client.exchange(BenchClient.request("PUT", "/v1/topics/\(topic)", Array("{}".utf8)))
+            let answer = try client.exchange(
+                BenchClient.request("PUT", "/v1/topics/\(topic)", Array("{}".utf8)))
             guard answer.status == 201 else { throw Failure("PUT \(topic): \(answer.status)") }
         }
     }
@@ -60,9 +63,13 @@ struct BenchCases {
                 let client = try BenchClient(port: server.port)
                 let started = SystemTime().now()
                 for page in 0..<(records / 1000) {
-                    let path = "/v1/topics/batches/partitions/0/records?offset=\(page * 1000)&maxBytes=16000000"
+                    let path =
+                        "/v1/topics/batches/partitions/0/records?offset=\(page * 1000)&"
+                        + "maxBytes=16000000"
                     let answer = try client.exchange(BenchClient.request("GET", path))
-                    guard answer.status == 200 else { throw Failure("GET \(path): \(answer.status)") }
+                    guard answer.status == 200 else {
+                        throw Failure("GET \(path): \(answer.status)")
+                    }
                 }
                 let elapsed = (SystemTime().now() - started).inSeconds
                 return Units(count: Double(records), seconds: elapsed)
@@ -71,8 +78,8 @@ struct BenchCases {
         }
     }
 
-    /// One consumer that long-polls, one producer that sends 100 a second: from just before the send to
-    /// just after the page. For nginx: the round trip of a request at the same rate.
+    /// One consumer that long-polls, one producer that sends 100 a second: from just before the
+    /// send to just after the page. For nginx: the round trip of a request at the same rate.
     func longPoll() throws(Failure) {
         for server in servers {
             let times = try server.name == "millrace" ? pollTimes() : roundTrips(server)
@@ -80,7 +87,10 @@ struct BenchCases {
             guard let last = sorted.last else { continue }
             let half = sorted[sorted.count / 2]
             let high = sorted[min(sorted.count - 1, sorted.count * 99 / 100)]
-            printLine("| long-poll latency at 100/s | \(server.name) | p50 \(Int(half)) µs, p99 \(Int(high)) µs, max \(Int(last)) µs | |")
+            printLine(
+                "| long-poll latency at 100/s | \(server.name) | p50 \(Int(half)) µs, p99 "
+                    + "\(Int(high)) µs, max \(Int(last)) µs | |"
+            )
         }
     }
 
@@ -89,7 +99,9 @@ struct BenchCases {
     private struct Units {
         var count: Double
         var seconds: Double
-        func map(_ change: (Double) -> Double) -> Units { Units(count: change(count), seconds: seconds) }
+        func map(_ change: (Double) -> Double) -> Units {
+            Units(count: change(count), seconds: seconds)
+        }
     }
 
     private func median(
@@ -109,22 +121,27 @@ struct BenchCases {
 
     private func row(_ work: String, _ server: BenchServer, _ result: Result, _ unit: String) {
         let cost = Double(Int(result.cost * 100)) / 100
-        printLine("| \(work) | \(server.name) | \(Int(result.rate)) \(unit)s/s | \(cost) µs/\(unit) |")
+        printLine(
+            "| \(work) | \(server.name) | \(Int(result.rate)) \(unit)s/s | \(cost) µs/\(unit) |")
     }
 
     /// 64 connections by wrk, one thread; by our own client where wrk is not installed.
     private func load(
         _ server: BenchServer, _ request: [UInt8], _ path: String, _ body: [UInt8]
     ) throws(Failure) -> Units {
-        guard let wrk = Files.program("wrk") else { return try drive(server, connections: 64, request) }
+        guard let wrk = Files.program("wrk") else {
+            return try drive(server, connections: 64, request)
+        }
         let script = "/tmp/millrace-bench-\(getpid()).lua"
         let text = String(decoding: body, as: UTF8.self)
         try Files.write(
-            "wrk.method='POST'\nwrk.body=[==[\(text)]==]\nwrk.headers['content-type']='application/json'\n",
+            "wrk.method='POST'\nwrk.body=[==[\(text)]==]\n"
+                + "wrk.headers['content-type']='application/json'\n",
             to: script)
         defer { unlink(script) }
         let client = try BenchProcess([
-            wrk, "-t1", "-c64", "-d\(seconds)s", "-s", script, "http://127.0.0.1:\(server.port)\(path)",
+            wrk, "-t1", "-c64", "-d\(seconds)s", "-s", script,
+            "http://127.0.0.1:\(server.port)\(path)",
         ])
         let report = client.readAll()
         client.wait()
@@ -192,7 +209,8 @@ struct BenchCases {
                 usleep(10_000)
                 sent.withLock { $0[index] = SystemTime().now().nanoseconds }
                 let body = Array("{\"records\":[{\"value\":\(index)}]}".utf8)
-                _ = try? producer.exchange(BenchClient.request("POST", "/v1/topics/poll/records", body))
+                _ = try? producer.exchange(
+                    BenchClient.request("POST", "/v1/topics/poll/records", body))
             }
         }
         let consumer = try BenchClient(port: port)
@@ -201,9 +219,12 @@ struct BenchCases {
             let path = "/v1/topics/poll/partitions/0/records?offset=\(times.count)&waitMs=10000"
             let answer = try consumer.exchange(BenchClient.request("GET", path))
             let arrived = SystemTime().now().nanoseconds
-            let delivered = String(decoding: answer.body, as: UTF8.self)
+            let delivered =
+                String(decoding: answer.body, as: UTF8.self)
                 .split(separator: "\"offset\":").count - 1
-            guard answer.status == 200, delivered > 0 else { throw Failure("long-poll: \(answer.status)") }
+            guard answer.status == 200, delivered > 0 else {
+                throw Failure("long-poll: \(answer.status)")
+            }
             for _ in 0..<delivered {
                 times.append(Double(arrived - sent.withLock { $0[times.count] }) / 1000)
             }

@@ -54,7 +54,8 @@ final class BenchClient {
     static func request(_ method: String, _ path: String, _ body: [UInt8] = []) -> [UInt8] {
         let type = body.isEmpty ? "" : "content-type: application/json\r\n"
         let head =
-            "\(method) \(path) HTTP/1.1\r\nhost: bench\r\n\(type)content-length: \(body.count)\r\n\r\n"
+            "\(method) \(path) HTTP/1.1\r\nhost: bench\r\n\(type)content-length: "
+            + "\(body.count)\r\n\r\n"
         return Array(head.utf8) + body
     }
 
@@ -72,7 +73,10 @@ final class BenchClient {
 
     private func contentLength(_ headEnd: Int) -> Int {
         let head = String(decoding: held[..<headEnd], as: UTF8.self).lowercased()
-        guard let field = head.split(separator: "\r\n").first(where: { $0.hasPrefix("content-length:") })
+        guard
+            let field = head.split(separator: "\r\n").first(where: {
+                $0.hasPrefix("content-length:")
+            })
         else { return 0 }
         return Int(field.split(separator: " ").last ?? "") ?? 0
     }
