@@ -29,6 +29,7 @@ struct Bench: ParsableCommand {
 
     func run() throws {
         let directory = try Files.temporaryDirectory()
+        defer { Files.removeDirectory(directory) }
         let millrace = try BenchServer.millrace(data: directory + "/data")
         defer { millrace.process.stop() }
         let nginx = try BenchServer.nginx(in: directory)

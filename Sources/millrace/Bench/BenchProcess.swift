@@ -117,6 +117,11 @@ enum Files {
         return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     }
 
+    /// With all that is in it; what cannot be removed stays.
+    static func removeDirectory(_ path: String) {
+        (try? BenchProcess(["rm", "-rf", path]))?.wait()
+    }
+
     /// Where a program is on PATH.
     static func program(_ name: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/usr/sbin"
