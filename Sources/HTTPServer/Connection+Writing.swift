@@ -27,7 +27,7 @@ extension Connection {
         writeHead(response, to: &out)
         if hasBody {
             out.append(contentsOf: "content-length: ".utf8)
-            out.appendDecimal(response.body.count)
+            out.appendDecimal(Int64(response.body.count))
             out.append(contentsOf: "\r\n\r\n".utf8)
             if exchange.head.method != .head { out.append(contentsOf: response.body) }
         } else {
@@ -54,7 +54,7 @@ extension Connection {
             out.append(contentsOf: "HTTP/1.1 200 OK\r\n".utf8)
         } else {
             out.append(contentsOf: "HTTP/1.1 ".utf8)
-            out.appendDecimal(response.status)
+            out.appendDecimal(Int64(response.status))
             out.append(UInt8(ascii: " "))
             out.append(contentsOf: reasonPhrase(response.status).utf8)
             out.append(contentsOf: "\r\n".utf8)
@@ -195,14 +195,4 @@ extension [UInt8] {
         append(contentsOf: "\r\n".utf8)
     }
 
-    mutating func appendDecimal(_ value: Int) {
-        var divisor = 1
-        while value / divisor >= 10 { divisor *= 10 }
-        var rest = value
-        while divisor > 0 {
-            append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
-            rest %= divisor
-            divisor /= 10
-        }
-    }
 }

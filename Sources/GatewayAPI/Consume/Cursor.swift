@@ -1,4 +1,5 @@
 package import Backends
+import Platform
 
 /// A reading position over partitions: `0:17,1:44`, over several topics `orders/0:17,audit/0:3`.
 /// Each number is the offset of the first record not yet read (the next offset).
@@ -89,9 +90,9 @@ package struct Cursor: Equatable, Sendable {
                 bytes.append(contentsOf: topic.utf8)
                 bytes.append(UInt8(ascii: "/"))
             }
-            bytes.append(decimal: Int64(entry.partition))
+            bytes.appendDecimal(Int64(entry.partition))
             bytes.append(UInt8(ascii: ":"))
-            bytes.append(decimal: entry.next.value)
+            bytes.appendDecimal(entry.next.value)
         }
         if let tag {
             bytes.append(UInt8(ascii: "~"))
@@ -103,20 +104,5 @@ package struct Cursor: Equatable, Sendable {
         var bytes: [UInt8] = []
         write(to: &bytes)
         return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-extension [UInt8] {
-    /// Decimal digits of `value`, without a String.
-    mutating func append(decimal value: Int64) {
-        if value < 0 { append(UInt8(ascii: "-")) }
-        var rest = value.magnitude
-        var divisor: UInt64 = 1
-        while rest / divisor >= 10 { divisor *= 10 }
-        while divisor > 0 {
-            append(UInt8(ascii: "0") + UInt8(rest / divisor))
-            rest %= divisor
-            divisor /= 10
-        }
     }
 }

@@ -175,12 +175,7 @@ extension JSONWriter {
 
     fileprivate mutating func offset(_ offset: GroupOffset, _ lag: Lag) {
         beginObject()
-        name("topic")
-        string(offset.topic)
-        name("partition")
-        integer(Int64(offset.partition))
-        name("offset")
-        integer(offset.offset.value)
+        place(offset.topic, offset.partition, offset.offset)
         name("metadata")
         string(offset.metadata)
         name("endOffset")
@@ -198,14 +193,18 @@ extension JSONWriter {
 
     fileprivate mutating func reset(_ offset: OffsetCommit, previous: Offset?) {
         beginObject()
-        name("topic")
-        string(offset.topic)
-        name("partition")
-        integer(Int64(offset.partition))
-        name("offset")
-        integer(offset.offset.value)
+        place(offset.topic, offset.partition, offset.offset)
         name("previousOffset")
         optional(previous?.value)
         endObject()
+    }
+
+    private mutating func place(_ topic: String, _ partition: Int, _ offset: Offset) {
+        name("topic")
+        string(topic)
+        name("partition")
+        integer(Int64(partition))
+        name("offset")
+        integer(offset.value)
     }
 }
