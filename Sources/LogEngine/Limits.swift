@@ -18,6 +18,9 @@ enum Limits {
     static let openSealedSegments = 8
     /// Syncs one job does before it queues again, so that partitions share the workers.
     static let syncRounds = 8
+    /// From how many waiters on a sync may wait for company, and how long at most.
+    static let gatheringCount = 8
+    static let gatheringPause = Duration.microseconds(200)
     /// Bytes of a checkpoint file: enough for 4 million segments, too little to exhaust memory.
     static let checkpointBytes: Int64 = 128 << 20
     /// Bytes of checksums the search behind damage may compute, per byte searched, and in any case.

@@ -56,6 +56,7 @@ extension Partition {
         for round in 0..<Limits.syncRounds {
             let mayDefer = round > 0
             if mayDefer, state.withLock({ $0.deferSync() }) { return start(.later) }
+            if let pause = state.withLock({ $0.gatheringPause }) { pauseThread(for: pause) }
             guard syncing.withLock({ _ in syncOnce() }) else { return }
         }
         workers.run { self.syncRounds() }
@@ -144,6 +145,7 @@ extension Partition {
             guard hasAdvanced else { return ([], []) }
             state.marks.insert(mark)
             let settled = state.waiters.settle(upTo: mark.offset)
+            state.lastSettled = (settled.count, took)
             return (settled, state.watchers.advance(to: mark.offset))
         }
         for suspension in settled { suspension.resume(true) }

@@ -36,6 +36,8 @@ struct PartitionState: Sendable {
     var isSyncScheduled = false
     /// The scheduled sync may come a little later: nobody waits for it, see `hastenSync`.
     var isSyncDeferred = false
+    /// How many the last sync let go, and how long it took.
+    var lastSettled = (count: 0, took: Duration.zero)
     /// Whether someone is to hear of the next sync.
     var isAwaited: Bool { !waiters.isEmpty || watchers.count > 0 }
     /// `close` has begun: nothing more is appended.
@@ -106,6 +108,16 @@ struct PartitionState: Sendable {
         guard isSyncDeferred else { return .none }
         isSyncDeferred = false
         return .now
+    }
+
+    /// How long the next sync may wait for company. Where the last one let many go, most of them come
+    /// again at once: a sync's time later one sync serves them all, and not two or three. With few who
+    /// wait there is no pause.
+    var gatheringPause: Duration? {
+        guard lastSettled.count >= Limits.gatheringCount, waiters.count < lastSettled.count * 3 / 4,
+            lastSettled.took > .zero
+        else { return nil }
+        return min(lastSettled.took, Limits.gatheringPause)
     }
 
     /// Between two rounds: whether the next can wait, because nobody waits for it.

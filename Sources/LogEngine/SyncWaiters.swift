@@ -13,6 +13,7 @@ struct SyncWaiters: Sendable {
     private var first = 0
 
     var isEmpty: Bool { first == waiters.count }
+    var count: Int { waiters.count - first }
 
     mutating func add(_ suspension: Suspension, for offset: Int64) {
         var index = waiters.count

@@ -7,6 +7,11 @@ package func currentThread() -> UInt { UInt(pthread_self()) }
 /// Processors that are online, at least 1.
 package func coreCount() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
+/// Keeps the calling thread, a worker and never an event loop, from running for a while.
+package func pauseThread(for duration: Duration) {
+    usleep(UInt32(max(0, min(duration.components.attoseconds / 1_000_000_000_000, 999_999))))
+}
+
 /// Starts an operating-system thread that runs `body` and ends with it.
 ///
 /// For event loops and workers that block in system calls; nothing in the product uses Dispatch or
