@@ -71,12 +71,12 @@ struct FaultTests {
         let bench = Bench()
         let partition = try bench.open()
         bench.disk.inject { operation, _, _ in operation == .sync ? .inputOutput : nil }
+        for index in 0..<20 { _ = try partition.append(batch(["\(index)"])) }
         let results = await withTaskGroup(of: Bool.self) { group in
             for index in 0..<20 {
-                let offset = try? partition.append(batch(["\(index)"]))
                 group.addTask {
                     do throws(LogError) {
-                        try await partition.durable(before: (offset ?? Offset(0)) + 1)
+                        try await partition.durable(before: Offset(Int64(index) + 1))
                         return true
                     } catch {
                         return false
