@@ -8,8 +8,9 @@ import Testing
 /// Pitfalls 1, 4, 5, 7 and 17; rules R1 in small. The model knows what was appended at each offset,
 /// what was acknowledged and what a reader has been shown.
 struct CrashTests {
-    @Test(arguments: 0..<12)
-    func `no schedule of crashes loses or changes what was acknowledged`(block: UInt64) async throws {
+    @Test(arguments: 0..<30)
+    func `no schedule of crashes loses or changes what was acknowledged`(block: UInt64) async throws
+    {
         for seed in block * 100..<(block + 1) * 100 {
             var schedule = try Schedule(seed: seed)
             try await schedule.run()
@@ -196,7 +197,8 @@ private struct Schedule {
         let end = partition.highWatermark.value
         #expect(end >= promised, "seed \(seed): a promise is broken")
         #expect(partition.logStart.value >= logStart, "seed \(seed): deleted records came back")
-        #expect(partition.logStart.value <= max(logStart, promised), "seed \(seed): deleted too much")
+        #expect(
+            partition.logStart.value <= max(logStart, promised), "seed \(seed): deleted too much")
         logStart = partition.logStart.value
         let found = try await partition.values(maxBytes: 1 + random.below(5000))
         let wanted = appended.filter { $0.key >= logStart && $0.key < end }

@@ -10,7 +10,8 @@ struct FaultTests {
 
     /// Pitfall 2, R4: after a failed sync the kernel calls the pages clean, and a second one lies.
     @Test(arguments: 0..<6)
-    func `a failed sync acknowledges nothing and is never tried again`(survivors: Int) async throws {
+    func `a failed sync acknowledges nothing and is never tried again`(survivors: Int) async throws
+    {
         let bench = Bench()
         let partition = try bench.open()
         for index in 0..<survivors { try await bench.store(["acked \(index)"], in: partition) }
@@ -22,7 +23,8 @@ struct FaultTests {
         }
         let offset = try partition.append(batch(["refused"]))
         bench.settle()
-        await expectFailed { () throws(LogError) in try await partition.durable(before: offset + 1) }
+        await expectFailed { () throws(LogError) in try await partition.durable(before: offset + 1)
+        }
         await expectFailed { () throws(LogError) in _ = try partition.append(batch(["later"])) }
         bench.settle()
         #expect(syncs.paths.count == 1)
@@ -33,8 +35,10 @@ struct FaultTests {
         bench.disk.crash(seed: 1)
         let again = try bench.open()
         #expect(again.failure == nil)
-        #expect(try await again.values() == Dictionary(
-            uniqueKeysWithValues: (0..<survivors).map { (Int64($0), "acked \($0)") }))
+        #expect(
+            try await again.values()
+                == Dictionary(
+                    uniqueKeysWithValues: (0..<survivors).map { (Int64($0), "acked \($0)") }))
     }
 
     /// Fsyncgate once more: what the cache still shows after a restart may never have reached the

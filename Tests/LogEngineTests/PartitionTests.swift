@@ -14,7 +14,8 @@ struct PartitionTests {
         #expect(partition.highWatermark == Offset(3))
     }
 
-    @Test func `records are seen when they are durable and not when they are written`() async throws {
+    @Test func `records are seen when they are durable and not when they are written`() async throws
+    {
         let bench = Bench()
         let partition = try bench.open()
         _ = try partition.append(batch(["a"]))

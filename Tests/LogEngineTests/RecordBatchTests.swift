@@ -12,7 +12,9 @@ private struct Input: Equatable {
 
     static func == (left: Input, right: Input) -> Bool {
         left.timestamp == right.timestamp && left.key == right.key && left.value == right.value
-            && left.headers.elementsEqual(right.headers) { $0.name == $1.name && $0.value == $1.value }
+            && left.headers.elementsEqual(right.headers) {
+                $0.name == $1.name && $0.value == $1.value
+            }
     }
 
     func add(to builder: inout RecordBatchBuilder) {

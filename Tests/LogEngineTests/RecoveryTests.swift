@@ -9,7 +9,9 @@ struct RecoveryTests {
 
     /// Pitfalls 8 and 9: nothing intact is behind it, so a write was cut short and goes away.
     @Test(
-        arguments: [("bad-torn-header", 10, 338), ("bad-torn-tail", 10, 338), ("bad-zero-tail", 15, 507)]
+        arguments: [
+            ("bad-torn-header", 10, 338), ("bad-torn-tail", 10, 338), ("bad-zero-tail", 15, 507),
+        ]
     )
     func `a torn tail is cut off and writing goes on`(
         name: String, offset: Int64, byteCount: Int
@@ -90,7 +92,9 @@ struct RecoveryTests {
                     try await partition.read(from: Offset(0), maxBytes: 1 << 20))
                 var next = 0
                 while let record = try reader.next() {
-                    let value = record.value.map { String(decoding: reader.bytes[$0], as: UTF8.self) }
+                    let value = record.value.map {
+                        String(decoding: reader.bytes[$0], as: UTF8.self)
+                    }
                     #expect(record.offset.value == next && value == "value \(next)", "bit \(bit)")
                     next += 1
                 }
@@ -105,7 +109,8 @@ struct RecoveryTests {
     }
 
     @Test func `a file that ends in one byte or in zeros alone is an empty log`() async throws {
-        for bytes in [[0], [2], Array(repeating: 0, count: 5000), Array(repeating: 2, count: 5000)] {
+        for bytes in [[0], [2], Array(repeating: 0, count: 5000), Array(repeating: 2, count: 5000)]
+        {
             let bench = Bench()
             let partition = try bench.open(with: bytes.map(UInt8.init))
             #expect(partition.logEnd == Offset(0))
@@ -127,7 +132,8 @@ struct RecoveryTests {
     }
 
     /// Pitfalls 17 and 22: what a checkpoint knows and the directory lacks was lost, not deleted.
-    @Test func `a sealed segment that is missing is reported and the others are kept`() async throws {
+    @Test func `a sealed segment that is missing is reported and the others are kept`() async throws
+    {
         let bench = try await Bench.filled(segmentBytes: 1000, count: 60)
         let bases = try bench.bases()
         #expect(bases.count >= 4)

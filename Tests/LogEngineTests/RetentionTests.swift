@@ -108,7 +108,9 @@ struct RetentionTests {
     }
 
     /// Pitfall 20: the file is held by its reader, whatever its name has come to.
-    @Test func `a reader behind the new log start is told so, and one in front reads on`() async throws {
+    @Test func `a reader behind the new log start is told so, and one in front reads on`()
+        async throws
+    {
         let (_, partition) = try await Self.bench { _ in }
         let early = try await partition.read(from: Offset(4), maxBytes: 1)
         #expect(!early.isEmpty)
@@ -126,7 +128,9 @@ struct RetentionTests {
     }
 
     /// Pitfall 20, with threads: reads and deletions at once, on a pool that has any.
-    @Test func `readers that race with deletion read whole batches or hear offsetTrimmed`() async throws {
+    @Test func `readers that race with deletion read whole batches or hear offsetTrimmed`()
+        async throws
+    {
         var bench = Bench()
         bench.options.segmentBytes = 250
         let pool = WorkerPool(name: "retain", limit: 3)

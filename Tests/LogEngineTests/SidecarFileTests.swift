@@ -133,7 +133,9 @@ struct SidecarFileTests {
     }
 
     /// R5: every bit. A checkpoint that moved the log start would delete; its checksum prevents it.
-    @Test func `each flipped bit of a checkpoint deletes nothing and moves no offset back`() async throws {
+    @Test func `each flipped bit of a checkpoint deletes nothing and moves no offset back`()
+        async throws
+    {
         let bench = try await Self.bench()
         let path = bench.directory + "/checkpoint"
         let whole = try #require(bench.disk.content(path))

@@ -14,7 +14,8 @@ struct Bench {
 
     func open() throws -> Partition {
         try Partition.open(
-            directory, disk: disk, time: time, workers: workers, options: options, progress: { _ in }
+            directory, disk: disk, time: time, workers: workers, options: options,
+            progress: { _ in }
         )
     }
 
@@ -40,7 +41,8 @@ struct Bench {
     /// The same directory opened by the next run of the program. `LogError`s only.
     func reopen() throws(LogError) -> Partition {
         try Partition.open(
-            directory, disk: disk, time: time, workers: workers, options: options, progress: { _ in }
+            directory, disk: disk, time: time, workers: workers, options: options,
+            progress: { _ in }
         )
     }
 

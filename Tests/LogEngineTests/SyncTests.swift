@@ -34,7 +34,8 @@ struct SyncTests {
         let checkpoint = [
             "sync checkpoint.tmp", "rename checkpoint.tmp checkpoint", "sync directory",
         ]
-        #expect(bench.disk.takeTrace().suffix(5) == ["sync \(first)", "sync directory"] + checkpoint)
+        #expect(
+            bench.disk.takeTrace().suffix(5) == ["sync \(first)", "sync directory"] + checkpoint)
         let value = String(repeating: "x", count: 90)
         try await bench.store([value], in: partition)
         #expect(bench.disk.takeTrace() == ["sync \(first)"])

@@ -24,7 +24,8 @@ struct TimeTests {
                     case 0: at * 10
                     case 1: -at * 10
                     case 2: Int64(random.below(2000)) - 1000
-                    default: random.below(50) == 0 ? 10_413_792_000_000 : at + Int64(random.below(30))
+                    default:
+                        random.below(50) == 0 ? 10_413_792_000_000 : at + Int64(random.below(30))
                     }
                 times.append(timestamp)
                 builder.append(timestamp: timestamp, key: nil, value: padding.span)

@@ -92,7 +92,9 @@ struct SystemDiskTests {
     }
 
     /// Pitfall 29.
-    @Test func `a second holder of a lock is refused at once, and not after the first has gone`() throws {
+    @Test func `a second holder of a lock is refused at once, and not after the first has gone`()
+        throws
+    {
         try Self.withFolder { folder in
             var first: FileLock? = try FileLock(folder + "/lock")
             for _ in 0..<3 {
