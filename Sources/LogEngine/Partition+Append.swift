@@ -4,10 +4,11 @@ extension Partition {
     // MARK: - Hot path
 
     /// Writes the batch and schedules its sync; returns the first record's offset.
-    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`, `.closed`.
+    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`,
+    /// `.closed`.
     ///
-    /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry or segment. The checksum is made before the
-    /// lock is taken: it does not cover the offset.
+    /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry or
+    /// segment. The checksum is made before the lock is taken: it does not cover the offset.
     package func append(
         _ batch: consuming RecordBatchBuilder, isAwaited: Bool = true
     ) throws(LogError) -> Offset {

@@ -66,7 +66,8 @@ struct RecoveryTests {
         #expect(bench.disk.content(bench.path(0)) == bytes)
     }
 
-    /// Pitfall 25, and R5 in small: what is served is what was written, and nothing goes away silently.
+    /// Pitfall 25, and R5 in small: what is served is what was written, and nothing goes away
+    /// silently.
     /// Without a clean stop a flipped bit of the last batch looks like a write that was cut short.
     @Test(arguments: [true, false])
     func `each flipped bit of a log is noticed or harmless, and deletes nothing`(
@@ -156,7 +157,8 @@ struct RecoveryTests {
 
     // MARK: - Crashes while opening
 
-    /// Pitfall 12: the vouch of a clean stop goes first, so a crash at any step finds it gone or true.
+    /// Pitfall 12: the vouch of a clean stop goes first, so a crash at any step finds it gone
+    /// or true.
     @Test(arguments: [true, false])
     func `a crash between any two steps of opening loses nothing, also twice`(
         isClean: Bool

@@ -81,7 +81,8 @@ func batch(_ values: [String], timestamp: Int64 = 1_700_000_000_000) -> RecordBa
 }
 
 extension Partition {
-    /// Offsets and values (a tombstone's: empty) of all records from `offset` on, below the high watermark.
+    /// Offsets and values (a tombstone's: empty) of all records from `offset` on, below
+    /// the high watermark.
     func values(from offset: Int64 = 0, maxBytes: Int = 1 << 20) async throws -> [Int64: String] {
         var found: [Int64: String] = [:]
         var next = Offset(max(offset, logStart.value))
