@@ -115,12 +115,14 @@ extension Partition {
         }
     }
 
-    /// Takes segments wholly before the log start out of the state; returns their base offsets.
+    /// Takes segments wholly before the log start out of the state; returns their base offsets. The
+    /// one the high watermark is in stays: recovery begins there, and what follows may not be
+    /// durable.
     private func dropSegments() -> [Int64] {
         state.withLock { state in
             var count = 0
             while count + 1 < state.segments.count,
-                state.segments[count + 1].base <= state.logStart
+                state.segments[count + 1].base <= min(state.logStart, state.durable.segment)
             {
                 count += 1
             }

@@ -72,18 +72,43 @@ extension Partition {
         guard let plan = planSync() else { return false }
         do throws(DiskError) {
             for file in plan.files { try file.sync() }
+        } catch {
+            // Never retried: after a failed sync the kernel may call the pages clean.
+            state.withLock { $0.status = .failed("\(error)") }
+            takeBackUnsynced()
+            settle(failing: "\(error)")
+            return false
+        }
+        do throws(DiskError) {
             if plan.hasRolled {
                 try disk.syncDirectory(directory)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {
-            // Never retried: after a failed sync the kernel may call the pages clean.
             settle(failing: "\(error)")
             return false
         }
         settle(plan.mark, since: plan.start)
         if plan.hasRolled { writeSealedIndexes() }
         return true
+    }
+
+    /// With writing ended: cuts off what is not durable. The cache would go on showing it, a sync
+    /// by the next run would succeed, and what readers then saw would be gone after a power cut.
+    private func takeBackUnsynced() {
+        let ends: [(file: (any DiskFile)?, byteCount: Int64)] = state.withLock { state in
+            let first = state.segmentIndex(holding: state.durable.segment)
+            return state.segments.indices[first...].map {
+                (state.segments[$0].file, state.readableEnd($0))
+            }
+        }
+        for end in ends.reversed() {
+            do throws(DiskError) {
+                try end.file?.truncate(to: end.byteCount)
+            } catch {
+                // The failure is told already; the next run then scans what the cache shows.
+            }
+        }
     }
 
     /// Where there was no space for it when the partition was opened.

@@ -110,9 +110,9 @@ struct PartitionState: Sendable {
         return .now
     }
 
-    /// How long the next sync may wait for company. Where the last one let many go, most of them come
-    /// again at once: a sync's time later one sync serves them all, and not two or three. With few who
-    /// wait there is no pause.
+    /// How long the next sync may wait for company. Where the last one let many go, most of them
+    /// come again at once: a sync's time later one sync serves them all, and not two or three. With
+    /// few who wait there is no pause.
     var gatheringPause: Duration? {
         guard lastSettled.count >= Limits.gatheringCount, waiters.count < lastSettled.count * 3 / 4,
             lastSettled.took > .zero

@@ -64,10 +64,11 @@ struct Recovery {
     // MARK: - Files
 
     /// Segments wholly before the log start: a removal that a crash undid, or that never came to
-    /// it.
+    /// it. Never the one of the recovery point: what follows it may not be whole.
     private mutating func dropRemoved() throws(DiskError) {
-        guard checkpoint != nil else { return }
-        while state.segments.count > 1, state.segments[1].base <= state.logStart {
+        guard let checkpoint else { return }
+        let kept = min(checkpoint.logStart, checkpoint.recoveryPoint)
+        while state.segments.count > 1, state.segments[1].base <= kept {
             let base = state.segments.removeFirst().base
             for suffix in [SegmentName.index, SegmentName.timeIndex, SegmentName.log] {
                 let name = SegmentName.file(base, suffix)

@@ -29,6 +29,14 @@ package final class Wakeup: Sendable {
         waiter?.resume()
     }
 
+    /// Whether a wake came that no `wait` has taken yet.
+    package var isWoken: Bool {
+        state.withLock { state in
+            if case .woken = state { return true }
+            return false
+        }
+    }
+
     /// Returns at the next wake, or at once if there was one since the last `wait` returned.
     package func wait() async {
         await withUnsafeContinuation { continuation in

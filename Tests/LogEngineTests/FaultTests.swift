@@ -1,244 +1,286 @@
-import Glibc
 import LogEngine
 import Platform
+import Synchronization
 import TestSupport
 import Testing
 
-@Suite struct `A partition on a failing disk` {
-    /// Pitfalls 2 and 3, R4: after a failed sync the kernel may call the pages clean, so it is final.
-    @Test func `a failed sync is never acknowledged and never tried again`() async throws {
+/// A disk that fails. What it refused was never acknowledged; what was acknowledged stays.
+struct FaultTests {
+    // MARK: - Syncs that fail
+
+    /// Pitfall 2, R4: after a failed sync the kernel calls the pages clean, and a second one lies.
+    @Test(arguments: 0..<6)
+    func `a failed sync acknowledges nothing and is never tried again`(survivors: Int) async throws
+    {
         let bench = Bench()
         let partition = try bench.open()
-        try await bench.store(["safe"], in: partition)
-        bench.disk.inject { operation, _, _ in operation == .sync ? .inputOutput : nil }
-        let offset = try partition.append(batch(["lost"]))
+        for index in 0..<survivors { try await bench.store(["acked \(index)"], in: partition) }
+        let syncs = Counter()
+        bench.disk.inject { operation, path, _ in
+            guard operation == .sync, path.hasSuffix(".log") else { return nil }
+            syncs.add(path)
+            return syncs.paths.count == 1 ? .inputOutput : nil
+        }
+        let offset = try partition.append(batch(["refused"]))
         bench.settle()
-        await #expect(throws: LogError.self) { try await partition.durable(before: offset.next) }
-        bench.disk.inject(nil)
+        await expectFailed { () throws(LogError) in try await partition.durable(before: offset + 1)
+        }
+        await expectFailed { () throws(LogError) in _ = try partition.append(batch(["later"])) }
         bench.settle()
-        await #expect(throws: LogError.self) { try await partition.durable(before: offset.next) }
-        #expect(throws: LogError.self) { try partition.append(batch(["more"])) }
-        #expect(partition.failure != nil)
+        #expect(syncs.paths.count == 1)
+        #expect(partition.failure?.contains("fdatasync") == true)
         #expect(partition.highWatermark == offset)
-        #expect(try await partition.values() == [0: "safe"])
-        #expect(throws: LogError.self) { try partition.close() }
-        bench.disk.kill()
+        #expect(try await partition.values().count == survivors)
+        await expectFailed { () throws(LogError) in try partition.close() }
+        bench.disk.crash(seed: 1)
         let again = try bench.open()
         #expect(again.failure == nil)
-        #expect(try await again.values()[0] == "safe")
+        #expect(
+            try await again.values()
+                == Dictionary(
+                    uniqueKeysWithValues: (0..<survivors).map { (Int64($0), "acked \($0)") }))
     }
 
-    /// Pitfalls 23 and 24: junk of a short write is cut off; space that comes back is enough.
-    @Test(arguments: [0, 1, 60, 61, 75])
-    func `a full disk leaves the file as it was, and writing goes on when there is space`(
-        written: Int
+    /// Fsyncgate once more: what the cache still shows after a restart may never have reached the
+    /// disk, and would be gone after the next power cut although readers had seen it.
+    @Test func `what a failed sync left in the cache is not taken for durable by the next run`()
+        async throws
+    {
+        var bench = Bench()
+        bench.options.segmentBytes = 200
+        let partition = try bench.open()
+        for index in 0..<3 { try await bench.store(["acked \(index)"], in: partition) }
+        let end = partition.highWatermark
+        for index in 0..<4 { _ = try partition.append(batch(["unsynced \(index)"])) }
+        let once = Counter()
+        bench.disk.inject { operation, path, _ in
+            guard operation == .sync, path.hasSuffix(".log"), once.paths.isEmpty else { return nil }
+            once.add(path)
+            return .inputOutput
+        }
+        bench.settle()
+        bench.disk.kill()
+        let again = try bench.open()
+        let shown = try await again.values()
+        #expect(again.highWatermark >= end)
+        again.abandon()
+        bench.disk.crash(seed: 2)
+        let last = try bench.open()
+        #expect(last.failure == nil)
+        #expect(try await last.values().count >= shown.count)
+    }
+
+    /// Pitfall 3: one sync serves many; its error is everyone's.
+    @Test func `all who wait for a failed sync hear of it`() async throws {
+        let bench = Bench()
+        let partition = try bench.open()
+        bench.disk.inject { operation, _, _ in operation == .sync ? .inputOutput : nil }
+        for index in 0..<20 { _ = try partition.append(batch(["\(index)"])) }
+        let results = await withTaskGroup(of: Bool.self) { group in
+            for index in 0..<20 {
+                group.addTask {
+                    do throws(LogError) {
+                        try await partition.durable(before: Offset(Int64(index) + 1))
+                        return true
+                    } catch {
+                        return false
+                    }
+                }
+            }
+            group.addTask {
+                bench.settle()
+                return false
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(results == Array(repeating: false, count: 21))
+    }
+
+    /// Pitfall 2: KAFKA-19221 swallowed it. Without a vouch the next start scans.
+    @Test func `a close that cannot sync leaves no vouch`() async throws {
+        let bench = Bench()
+        let partition = try bench.open()
+        try await bench.store(["acked"], in: partition)
+        _ = try partition.append(batch(["not acked"]))
+        bench.disk.inject { operation, _, _ in operation == .sync ? .inputOutput : nil }
+        await expectFailed { () throws(LogError) in try partition.close() }
+        let checkpoint = try #require(bench.disk.content(bench.directory + "/checkpoint"))
+        #expect(checkpoint[15] & 1 == 0)
+        bench.disk.crash(seed: 4)
+        let again = try bench.open()
+        #expect(try await again.values() == [0: "acked"])
+    }
+
+    // MARK: - No space, short writes
+
+    /// Pitfalls 23 and 24: nothing of the refused batch is left in front of the next one.
+    @Test(arguments: [0, 1, 60, 61, 70])
+    func `with no space left a write is taken back, and works again without a restart`(
+        writtenByteCount: Int
     ) async throws {
         let bench = Bench()
         let partition = try bench.open()
-        try await bench.store(["a"], in: partition)
-        let before = bench.disk.content(bench.path(0))
-        bench.disk.inject { operation, _, _ in
-            operation == .write ? .init(code: ENOSPC, writtenByteCount: written) : nil
-        }
+        try await bench.store(["before"], in: partition)
+        let whole = bench.disk.content(bench.path(0))
+        var fault = SimulatedDisk.Fault.noSpace
+        fault.writtenByteCount = writtenByteCount
+        bench.disk.inject { [fault] operation, _, _ in operation == .write ? fault : nil }
         for _ in 0..<3 {
-            do {
-                _ = try partition.append(batch(["b"]))
-                Issue.record("appended on a full disk")
+            do throws(LogError) {
+                _ = try partition.append(batch(["refused, and long enough to be cut anywhere"]))
+                Issue.record("appended")
             } catch {
-                guard case .storageFull = error else { throw error }
+                guard case .storageFull = error else {
+                    Issue.record("\(error)")
+                    return
+                }
             }
-            #expect(bench.disk.content(bench.path(0)) == before)
         }
-        #expect(try await partition.values() == [0: "a"])
+        #expect(bench.disk.content(bench.path(0)) == whole)
+        #expect(partition.failure == nil)
+        #expect(try await partition.values() == [0: "before"])
         bench.disk.inject(nil)
-        #expect(try await bench.store(["c"], in: partition) == Offset(1))
-        #expect(try await partition.values() == [0: "a", 1: "c"])
+        #expect(try await bench.store(["after"], in: partition) == Offset(1))
+        #expect(try await partition.values() == [0: "before", 1: "after"])
     }
 
-    @Test func `a short write that cannot be cut back ends writing`() async throws {
+    @Test func `no space for a new segment refuses the append and nothing more`() async throws {
+        var bench = Bench()
+        bench.options.segmentBytes = 100
+        let partition = try bench.open()
+        try await bench.store(["before"], in: partition)
+        bench.disk.inject { operation, _, _ in operation == .create ? .noSpace : nil }
+        do throws(LogError) {
+            _ = try partition.append(batch(["refused"]))
+            Issue.record("appended")
+        } catch {
+            guard case .storageFull = error else {
+                Issue.record("\(error)")
+                return
+            }
+        }
+        bench.disk.inject(nil)
+        try await bench.store(["after"], in: partition)
+        #expect(try await partition.values() == [0: "before", 1: "after"])
+    }
+
+    /// Pitfall 24: what cannot be taken back must not be written behind.
+    @Test func `a failed write that cannot be taken back ends writing`() async throws {
         let bench = Bench()
         let partition = try bench.open()
-        try await bench.store(["a"], in: partition)
+        try await bench.store(["before"], in: partition)
         bench.disk.inject { operation, _, _ in
             switch operation {
-            case .write: .init(code: ENOSPC, writtenByteCount: 30)
+            case .write: .init(code: SimulatedDisk.Fault.noSpace.code, writtenByteCount: 20)
             case .truncate: .inputOutput
             default: nil
             }
         }
-        #expect(throws: LogError.self) { try partition.append(batch(["b"])) }
+        await expectFailed { () throws(LogError) in _ = try partition.append(batch(["refused"])) }
         bench.disk.inject(nil)
-        #expect(throws: LogError.self) { try partition.append(batch(["c"])) }
-        #expect(partition.failure != nil)
-        #expect(try await partition.values() == [0: "a"])
+        await expectFailed { () throws(LogError) in _ = try partition.append(batch(["later"])) }
+        #expect(try await partition.values() == [0: "before"])
+        bench.disk.kill()
+        let again = try bench.open()
+        #expect(again.failure == nil)
+        #expect(try await bench.store(["after"], in: again) == Offset(1))
     }
 
-    /// R2 in small: each operation of a fixed workload fails once, by EIO and by ENOSPC; after it, and
-    /// after a power cut behind it, what was acknowledged is there.
-    @Test(arguments: [EIO, ENOSPC])
-    func `whichever operation fails, what was acknowledged stays`(code: Int32) async throws {
-        let whole = Bench.small()
-        _ = await Self.workload(whole)
-        let count = whole.disk.operationCount
-        #expect(count > 40)
-        for failing in 0..<count {
-            let bench = Bench.small()
-            bench.disk.inject { _, _, index in index == failing ? .init(code: code) : nil }
-            let acknowledged = await Self.workload(bench)
-            bench.disk.inject(nil)
-            bench.disk.crash(seed: UInt64(failing))
-            let partition = try bench.open()
-            let found = try await partition.values(from: partition.logStart.value)
-            for (offset, value) in acknowledged where offset >= partition.logStart.value {
-                #expect(found[offset] == value, "operation \(failing), offset \(offset)")
+    // MARK: - Everything once
+
+    /// R2 in small: each call of a fixed workload fails once or from then on, with either error.
+    @Test(arguments: [SimulatedDisk.Fault.inputOutput, .noSpace], [true, false])
+    func `each disk call may fail and nothing acknowledged is lost`(
+        fault: SimulatedDisk.Fault, isSticky: Bool
+    ) async throws {
+        var workload = Workload()
+        try await workload.run()
+        let total = workload.bench.disk.operationCount
+        #expect(total > 40)
+        for number in 0..<total {
+            var workload = Workload()
+            workload.bench.disk.inject { _, _, at in
+                at == number || isSticky && at > number ? fault : nil
             }
+            do throws(LogError) { try await workload.run() } catch { workload.hasFailed = true }
+            let comment: Comment = "call \(number)"
+            #expect(workload.hasFailed || !isSticky || number > total - 10, comment)
+            workload.bench.disk.crash(seed: UInt64(number))
+            let again = try workload.bench.reopen()
+            #expect(again.failure == nil, comment)
+            let found = try await again.values()
+            for (offset, value) in workload.acknowledged where offset >= again.logStart.value {
+                #expect(found[offset] == value, comment)
+            }
+            #expect(again.logStart.value <= workload.deleted, comment)
+            #expect(again.logEnd.value >= workload.end, comment)
+            let end = again.logEnd
+            #expect(try await workload.bench.store(["after"], in: again) == end, comment)
         }
     }
+}
 
-    /// Opens, appends over several segments, trims and closes; what fails is left out.
-    private static func workload(_ bench: Bench) async -> [Int64: String] {
-        var acknowledged: [Int64: String] = [:]
-        guard let partition = try? bench.open() else { return [:] }
+/// Expects `.failed`.
+private func expectFailed(_ body: () async throws(LogError) -> Void) async {
+    do throws(LogError) {
+        try await body()
+        Issue.record("nothing was thrown")
+    } catch {
+        guard case .failed = error else {
+            Issue.record("\(error)")
+            return
+        }
+    }
+}
+
+/// Appends, rolls, deletes, stops and starts, always in the same order.
+private struct Workload {
+    var bench = Bench()
+    var acknowledged: [Int64: String] = [:]
+    var end: Int64 = 0
+    /// The furthest log start that was asked for.
+    var deleted: Int64 = 0
+    var hasFailed = false
+
+    init() { bench.options.segmentBytes = 250 }
+
+    mutating func run() async throws(LogError) {
+        var partition = try bench.reopen()
         for index in 0..<12 {
-            if let offset = try? await bench.store(["value \(index)"], in: partition) {
-                acknowledged[offset.value] = "value \(index)"
-            }
-            if index == 8 {
-                let start = try? await partition.deleteRecords(before: Offset(3))
-                if start == Offset(3) { acknowledged = acknowledged.filter { $0.key >= 3 } }
-            }
+            try await store("first \(index)", partition)
+            if index == 7 { try await delete(5, partition) }
         }
-        try? partition.close()
-        return acknowledged
-    }
-}
-
-extension Bench {
-    fileprivate static func small() -> Bench {
-        var bench = Bench()
-        bench.options.segmentBytes = 300
-        return bench
-    }
-}
-
-@Suite struct `Retention and waiting` {
-    @Test func `by bytes the oldest segments go, never the active one`() async throws {
-        var bench = Bench()
-        bench.options.segmentBytes = 500
-        bench.options.retentionBytes = 1500
-        let partition = try bench.open()
-        for index in 0..<60 { try await bench.store(["value \(index)"], in: partition) }
-        try await partition.enforceRetention()
-        #expect(partition.byteCount <= 2000)
-        #expect(partition.logStart > Offset(0))
-        #expect(try await partition.values()[59] == "value 59")
-        await #expect(throws: LogError.self) {
-            try await partition.read(from: Offset(0), maxBytes: 1)
-        }
+        try partition.close()
+        partition = try bench.reopen()
+        for index in 0..<6 { try await store("second \(index)", partition) }
+        try await delete(12, partition)
+        try partition.close()
     }
 
-    /// Pitfall 19, R11: age counts from the last append on the monotonic clock; neither the records'
-    /// timestamps nor a wall clock that jumps ten years deletes anything.
-    @Test func `by age segments go when they are old, and not when the clock jumps`() async throws {
-        var bench = Bench()
-        bench.options.retentionMs = 1000
-        bench.options.segmentBytes = 300
-        let partition = try bench.open()
-        for timestamp: Int64 in [0, 5_000_000_000_000, 1] {
-            _ = try partition.append(batch(["x", "y"], timestamp: timestamp))
+    /// With an error that may pass, the workload goes on.
+    private mutating func store(_ value: String, _ partition: Partition) async throws(LogError) {
+        do throws(LogError) {
+            let offset = try partition.append(batch([value]))
             bench.settle()
-        }
-        let tenYears = Duration.seconds(10 * 365 * 86_400)
-        for jump in [tenYears, .zero - tenYears - tenYears] {
-            bench.time.jumpWall(by: jump)
-            try await partition.enforceRetention()
-            #expect(partition.logStart == Offset(0))
-        }
-        bench.time.advance(by: .milliseconds(1500))
-        try await partition.enforceRetention()
-        bench.settle()
-        try await partition.enforceRetention()
-        #expect((partition.logStart, partition.logEnd) == (Offset(6), Offset(6)))
-        #expect(try await bench.store(["z"], in: partition) == Offset(6))
-    }
-
-    /// Pitfall 20: who reads while the segment goes gets its records or a clear refusal.
-    @Test func `a read before the log start says where it is`() async throws {
-        let bench = Bench()
-        let partition = try bench.open()
-        try await bench.store(["a", "b", "c"], in: partition)
-        _ = try await partition.deleteRecords(before: Offset(2))
-        do {
-            _ = try await partition.read(from: Offset(1), maxBytes: 100)
-            Issue.record("read what was trimmed")
+            try await partition.durable(before: offset + 1)
+            acknowledged[offset.value] = value
+            end = offset.value + 1
         } catch {
-            guard case .offsetTrimmed(let earliest) = error else { throw error }
-            #expect(earliest == Offset(2))
+            hasFailed = true
+            guard case .storageFull = error else { throw error }
         }
-        #expect(try await partition.values(from: 2) == [2: "c"])
     }
 
-    @Test func `a sync nobody waits for is put off, and a waiter or watcher brings it at once`()
-        throws
-    {
-        let bench = Bench()
-        let partition = try bench.open()
-        _ = try partition.append(batch(["a"]), isAwaited: false)
-        #expect(partition.highWatermark == Offset(0))
-        let wakeup = Wakeup()
-        let id = partition.watch(past: Offset(0), wakeup)
-        bench.settle()
-        #expect(partition.highWatermark == Offset(1))
-        partition.unwatch(id)
-    }
-
-    @Test func `one sync serves all who wait`() async throws {
-        let bench = Bench()
-        let partition = try bench.open()
-        let before = partition.statistics.syncCount
-        for value in 0..<50 { _ = try partition.append(batch(["\(value)"])) }
-        bench.settle()
-        try await partition.durable(before: Offset(50))
-        #expect(partition.statistics.syncCount == before + 1)
-    }
-
-    /// Pitfall 47: an append between the look and the wait wakes; with real threads, 20,000 times.
-    @Test(.timeLimit(.minutes(1)))
-    func `no append slips between the look and the wait`() async throws {
-        let workers = WorkerPool(name: "race", limit: 2)
-        let partition = try Partition.open(
-            "/race", disk: SimulatedDisk(), time: SystemTime(), workers: workers,
-            options: PartitionOptions(), progress: { _ in })
-        startThread("producer") {
-            for _ in 0..<20_000 { _ = try? partition.append(batch(["x"]), isAwaited: false) }
-        }
-        let wakeup = Wakeup()
-        var seen = Offset(0)
-        while seen < Offset(20_000) {
-            let id = partition.watch(past: seen, wakeup)
-            if partition.highWatermark == seen { await wakeup.wait() }
-            partition.unwatch(id)
-            seen = partition.highWatermark
-        }
-        #expect(seen == Offset(20_000))
-    }
-
-    @Test func `a time is found as a walk over all records finds it`() async throws {
-        var random = SeededRandom(seed: 9)
-        var bench = Bench()
-        bench.options.segmentBytes = 9_000
-        let partition = try bench.open()
-        var times: [Int64] = []
-        for _ in 0..<400 {
-            let time = Int64(random.below(1000))
-            times.append(time)
-            _ = try partition.append(batch([String(repeating: "x", count: 40)], timestamp: time))
-        }
-        bench.settle()
-        for wanted in stride(from: Int64(-1), through: 1001, by: 13) {
-            let expected = times.firstIndex { $0 >= wanted } ?? 400
-            #expect(
-                try await partition.offset(atOrAfter: wanted).value == Int64(expected), "\(wanted)")
+    private mutating func delete(_ offset: Int64, _ partition: Partition) async throws(LogError) {
+        deleted = offset
+        do throws(LogError) {
+            _ = try await partition.deleteRecords(before: Offset(offset))
+        } catch {
+            hasFailed = true
+            switch error {
+            case .storageFull, .offsetOutOfRange: return
+            default: throw error
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ package final class SimulatedDisk: Disk {
         case open, create, list, rename, remove, syncDirectory, read, write, sync, truncate
     }
 
-    package struct Fault: Sendable {
+    package struct Fault: Sendable, Equatable {
         package var code: Int32
         /// For a write: how many bytes arrive before it fails.
         package var writtenByteCount = 0

@@ -1,0 +1,46 @@
+import Platform
+import TestSupport
+import Testing
+
+struct GzipTests {
+    /// `printf hello | gzip -n`
+    private static let hello: [UInt8] = [
+        0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 0xCB, 0x48, 0xCD, 0xC9, 0xC9, 7, 0, 0x86, 0xA6, 0x10,
+        0x36, 5, 0, 0, 0,
+    ]
+
+    @Test func `one member or more open to their content`() throws {
+        let one = try gunzip(Self.hello.span, limit: 100)
+        #expect(one == Array("hello".utf8))
+        let twice = Self.hello + Self.hello
+        let two = try gunzip(twice.span, limit: 10)
+        #expect(two == Array("hellohello".utf8))
+    }
+
+    /// The cap is on what comes out, of all members together.
+    @Test(arguments: [(1, 4), (2, 9), (100, 10), (1, 0)])
+    func `more than the limit is refused`(members: Int, limit: Int) {
+        let bytes = Array(repeatElement(Self.hello, count: members).joined())
+        #expect(throws: GzipError.tooLarge(limit: limit)) { try gunzip(bytes.span, limit: limit) }
+    }
+
+    @Test func `what is cut short, not gzip or followed by other bytes is refused`() {
+        for count in 0..<Self.hello.count {
+            let cut = Array(Self.hello.prefix(count))
+            #expect(throws: GzipError.invalid) { try gunzip(cut.span, limit: 100) }
+        }
+        let followed = Self.hello + [0]
+        #expect(throws: GzipError.invalid) { try gunzip(followed.span, limit: 100) }
+    }
+
+    @Test func `mutated bytes are opened or refused, and never trap`() {
+        var random = SeededRandom(seed: 3)
+        for _ in 0..<5000 {
+            let bytes = random.mutated(Self.hello)
+            do throws(GzipError) {
+                let content = try gunzip(bytes.span, limit: 1000)
+                #expect(content.count <= 1000)
+            } catch { continue }
+        }
+    }
+}
