@@ -25,7 +25,7 @@ package struct Cursor: Equatable, Sendable {
     }
 
     /// Reads a cursor; throws `invalid-cursor`. The empty text is the empty cursor.
-    init(parsing text: String) throws(Problem) {
+    package init(parsing text: String) throws(Problem) {
         var body = text.utf8[...]
         if let tilde = body.lastIndex(of: UInt8(ascii: "~")) {
             tag = try Self.parseTag(body[body.index(after: tilde)...])
