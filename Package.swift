@@ -66,6 +66,14 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport",
             swiftSettings: common),
+        // Schedules by seed: the rooms themselves over simulated time, disks and clients.
+        .target(
+            name: "Simulation", dependencies: ["TestSupport", "Platform"], path: "Tests/Simulation",
+            swiftSettings: common),
+        .executableTarget(
+            name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
+            swiftSettings: common),
+        tests("Simulation"),
         tests("Platform"),
         tests("JSON"),
         tests("Groups"),
