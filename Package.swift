@@ -8,6 +8,8 @@ let dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // The logging interface every Swift server library speaks.
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // SHA-256 of idempotency keys and access tokens, by people who write nothing else.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     // Tests only: reads openapi/openapi.yaml, to compare it with the route table.
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
 ]
@@ -25,6 +27,7 @@ let safe: [SwiftSetting] = common + [.strictMemorySafety()]
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 /// A room's tests sit in `Tests/<Room>Tests` and see what is `package`.
@@ -43,7 +46,8 @@ let package = Package(
     targets: [
         .target(name: "CPlatform"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        .target(name: "Platform", dependencies: ["CPlatform", "CZlib"], swiftSettings: common),
+        .target(
+            name: "Platform", dependencies: ["CPlatform", "CZlib", crypto], swiftSettings: common),
         .target(name: "JSON", swiftSettings: safe),
         .target(name: "Groups", swiftSettings: safe),
         .target(name: "LogEngine", dependencies: ["Platform"], swiftSettings: safe),

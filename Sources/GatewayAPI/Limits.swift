@@ -21,6 +21,8 @@ enum Limits {
     static let historyMaxAge = 3600
     /// Bytes of a request body that configures something.
     static let controlBodyBytes = 1 << 20
+    /// Bytes of an `Idempotency-Key`.
+    static let idempotencyKeyBytes = 128
 }
 
 /// What the operator may set.

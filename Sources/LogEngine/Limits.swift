@@ -28,4 +28,20 @@ enum Limits {
     static let searchWork = 64 << 20
     /// The least time, in milliseconds, between two checkpoints written only to remember ages.
     static let ageCheckpointInterval: Int64 = 60_000
+
+    // MARK: Idempotence (window of a partition: by count, and by age)
+
+    /// Idempotency keys that are remembered at least, while they are young enough.
+    static let keysRemembered = 10_000
+    /// Producers that are remembered at least.
+    static let producersRemembered = 10_000
+    /// How many above that are forgotten at once.
+    static let forgottenAtOnce = 2_500
+    /// Batches of a producer whose repetition is recognised, as in Kafka.
+    static let batchesPerProducer = 5
+    /// How long a key or a producer is remembered after its last append; Kafka's
+    /// `producer.id.expiration.ms`.
+    static let identityAge = Duration.seconds(24 * 60 * 60)
+    /// Bytes of a snapshot file: above what these limits allow.
+    static let snapshotBytes: Int64 = 4 << 20
 }

@@ -39,6 +39,7 @@ extension Partition {
             return (active.base, active.indexes)
         }
         guard let active else { return nil }
+        storeProducers(before: logEnd.value)
         active.indexes?.store(disk, directory, active.base)
         do throws(DiskError) {
             try storeCheckpoint(isClean: true)

@@ -82,6 +82,7 @@ extension Partition {
         do throws(DiskError) {
             if plan.hasRolled {
                 try disk.syncDirectory(directory)
+                storeProducers(before: plan.mark.offset)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {

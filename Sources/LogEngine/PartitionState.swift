@@ -47,6 +47,10 @@ struct PartitionState: Sendable {
     var waiters = SyncWaiters()
     var watchers = Watchers()
     var marks = RecentMarks()
+    /// Who wrote what, as far as it is remembered.
+    var producers = ProducerTable()
+    /// Somebody once sent an identity: without a snapshot the whole log must be read for it.
+    var hasProducers = false
     /// Base offsets of sealed segments that are kept open, the latest last.
     var openSealed: [Int64] = []
     /// When ages were last written down.
@@ -133,6 +137,7 @@ struct PartitionState: Sendable {
         return Checkpoint(
             isClean: isClean, logStart: logStart, nextOffset: durable.offset,
             recoveryPoint: recoveryPoint, gapsAllowedBefore: gapsAllowedBefore,
+            hasProducers: hasProducers || !producers.isEmpty,
             segments: listed.map {
                 Checkpoint.SealedSegment(
                     base: $0.base, byteCount: $0.byteCount, maxTimestamp: $0.maxTimestamp,

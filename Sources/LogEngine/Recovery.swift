@@ -2,22 +2,25 @@ import Platform
 
 /// The steps of opening one partition, as `Partition.open` lists them.
 struct Recovery {
-    private let directory: String
-    private let disk: any Disk
-    private let now: Instant
-    private let checkpoint: Checkpoint?
-    private(set) var state: PartitionState
+    let directory: String
+    let disk: any Disk
+    let now: Instant
+    let wallMilliseconds: Int64
+    let checkpoint: Checkpoint?
+    var state: PartitionState
     /// The file names found.
     private let names: Set<String>
     /// What is wrong, found before or while scanning; nil while nothing is.
     private var damage: (mark: LogMark, words: String)?
 
     init(
-        _ directory: String, disk: any Disk, now: Instant, options: PartitionOptions
+        _ directory: String, disk: any Disk, now: Instant, wallMilliseconds: Int64,
+        options: PartitionOptions
     ) throws(DiskError) {
         self.directory = directory
         self.disk = disk
         self.now = now
+        self.wallMilliseconds = wallMilliseconds
         checkpoint = Checkpoint.load(disk, directory)
         names = Set(try disk.list(directory))
         let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
@@ -30,6 +33,7 @@ struct Recovery {
             // Without a checkpoint nothing says whether compaction has been here.
             gapsAllowedBefore: checkpoint?.gapsAllowedBefore ?? (bases.isEmpty ? 0 : .max),
             agesSavedAt: now)
+        state.hasProducers = checkpoint?.hasProducers ?? false
     }
 
     mutating func run(_ progress: (Int64) -> Void) throws(DiskError) {
@@ -42,6 +46,7 @@ struct Recovery {
             try createFirst()
         } else if let vouched {
             try openActive(nextOffset: vouched.nextOffset)
+            recallProducers(isVouched: true)
             return
         } else {
             findMissing()
@@ -52,6 +57,7 @@ struct Recovery {
             state.end = damage.mark.offset
             state.durable = damage.mark
         } else {
+            recallProducers()
             try makeDurable()
         }
         closeSealed()

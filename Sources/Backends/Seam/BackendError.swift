@@ -15,6 +15,10 @@ package enum BackendError: Error, Equatable {
     case offsetTrimmed(earliest: Offset)
     case offsetOutOfRange(latest: Offset)
     case recordTooLarge(limit: Int)
+    /// A batch with an identity may not be appended.
+    case identity(IdentityRefusal)
+    /// The next record would get this offset, and not the one asked for.
+    case endOffsetMismatch(endOffset: Offset)
     /// No space, or quota exceeded; nothing was appended.
     case storageFull
     /// A write or sync failed; the partition takes no more writes until a restart.

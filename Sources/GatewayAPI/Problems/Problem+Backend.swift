@@ -40,6 +40,8 @@ extension Problem {
                 [("latestOffset", .integer(latest.value))])
         case .recordTooLarge(let limit):
             self = .recordTooLarge(limit: limit)
+        case .identity(let refusal): self.init(refusal)
+        case .endOffsetMismatch(let endOffset): self = .endOffsetMismatch(endOffset)
         case .storageFull:
             self.init(
                 .storageFull,

@@ -43,6 +43,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidJSON = "invalid-json"
     case invalidParameter = "invalid-parameter"
     case unknownParameter = "unknown-parameter"
+    case invalidHeader = "invalid-header"
     case invalidField = "invalid-field"
     case unknownField = "unknown-field"
     case missingField = "missing-field"
@@ -59,6 +60,12 @@ package enum ProblemCode: String, CaseIterable {
     case notAcceptable = "not-acceptable"
     case topicExists = "topic-exists"
     case reservedName = "reserved-name"
+    case outOfOrderSequence = "out-of-order-sequence"
+    case unknownProducer = "unknown-producer"
+    case idempotencyKeyForgotten = "idempotency-key-forgotten"
+    case producerFenced = "producer-fenced"
+    case endOffsetMismatch = "end-offset-mismatch"
+    case idempotencyKeyReused = "idempotency-key-reused"
     case offsetTrimmed = "offset-trimmed"
     case topicRecreated = "topic-recreated"
     case bodyTooLarge = "body-too-large"
@@ -76,18 +83,21 @@ package enum ProblemCode: String, CaseIterable {
 
     package var status: Int {
         switch self {
-        case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
-            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
+        case .invalidJSON, .invalidParameter, .unknownParameter, .invalidHeader, .invalidField,
+            .unknownField, .missingField, .invalidName, .invalidCursor, .invalidCloudEvent,
+            .invalidConfiguration:
             400
-        case .foreignOrigin, .reservedName: 403
+        case .foreignOrigin, .reservedName, .producerFenced: 403
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .topicExists: 409
+        case .topicExists, .outOfOrderSequence, .unknownProducer, .idempotencyKeyForgotten: 409
         case .offsetTrimmed, .topicRecreated: 410
+        case .endOffsetMismatch: 412
         case .bodyTooLarge, .recordTooLarge: 413
         case .unsupportedMediaType: 415
         case .offsetOutOfRange: 416
+        case .idempotencyKeyReused: 422
         case .limitReached: 429
         case .internalError, .logDamaged, .storageError: 500
         case .notImplemented: 501

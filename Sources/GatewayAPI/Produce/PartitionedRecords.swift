@@ -24,6 +24,8 @@ package struct PartitionedRecords {
         /// Milliseconds since 1970, for records without timestamp.
         package var now: Int64
         package var maxRecordBytes: Int
+        /// Whether batches say `now` as their base timestamp, whatever their records say.
+        package var fixesBaseTimestamp = false
 
         package init(
             partitionCount: Int, partition: Int? = nil, key: [UInt8]? = nil,
@@ -36,6 +38,8 @@ package struct PartitionedRecords {
             self.now = now
             self.maxRecordBytes = maxRecordBytes
         }
+
+        var baseTimestamp: Int64? { fixesBaseTimestamp ? now : nil }
     }
 
     package let rules: Rules
@@ -45,12 +49,15 @@ package struct PartitionedRecords {
     /// Of each record; empty while there is one partition, where a record's index says it all.
     package private(set) var places: [Place] = []
     private var firstPartition = -1
-    private var first = RecordBatchBuilder()
+    private var first: RecordBatchBuilder
     private var others: [RecordBatchBuilder] = []
     /// By partition, its batch's index plus one; empty while there is one.
     private var batchOf: [Int32] = []
 
-    package init(_ rules: Rules) { self.rules = rules }
+    package init(_ rules: Rules) {
+        self.rules = rules
+        first = RecordBatchBuilder(baseTimestamp: rules.baseTimestamp)
+    }
 
     /// How many batches there are.
     package var batchCount: Int { recordCount == 0 ? 0 : 1 + others.count }
@@ -129,7 +136,7 @@ package struct PartitionedRecords {
         if batchOf.isEmpty { startTable() }
         var batch = Int(batchOf[partition]) - 1
         if batch < 0 {
-            others.append(RecordBatchBuilder())
+            others.append(RecordBatchBuilder(baseTimestamp: rules.baseTimestamp))
             batch = others.count
         }
         let isAdded = others[batch - 1].append(

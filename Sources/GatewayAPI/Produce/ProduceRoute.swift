@@ -7,8 +7,9 @@ import Platform
 struct ProduceRoute: Sendable {
     private let backend: any Backend
     private let configuration: GatewayConfiguration
-    private let time: any TimeSource
-    private let partitioner = Partitioner()
+    let time: any TimeSource
+    let partitioner = Partitioner()
+    let keyGate = KeyGate()
 
     init(
         backend: any Backend, configuration: GatewayConfiguration, time: any TimeSource
@@ -24,10 +25,11 @@ struct ProduceRoute: Sendable {
     func produce(
         _ exchange: Exchange, topic name: String, _ query: Query
     ) async throws(Problem) {
-        try refuseLaterWork(exchange.head)
+        try refuseCoding(exchange.head)
         let form = try ProduceForm(exchange.head)
         let wantsLines = try wantsLines(exchange.head, form)
         let options = try ProduceOptions(query)
+        let rules = try ProduceRules(exchange.head, form, options)
         let topic = try await topic(name)
         if let partition = options.partition, partition >= topic.partitionCount {
             throw Problem(
@@ -42,13 +44,18 @@ struct ProduceRoute: Sendable {
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
             throw Problem(error)
         }
+        if let rules {
+            let answer = try await produce(
+                exchange, form, to: topic, options, under: rules, body: body)
+            return exchange.respond(answer)
+        }
         var records = PartitionedRecords(
             PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time))
         try parse(body, form, exchange.head, name, &records)
         exchange.respond(try await append(&records, to: topic, options.acks))
     }
 
-    private func parse(
+    func parse(
         _ body: [UInt8], _ form: ProduceForm, _ head: borrowing RequestHead, _ topic: String,
         _ records: inout PartitionedRecords
     ) throws(Problem) {
@@ -132,16 +139,7 @@ struct ProduceRoute: Sendable {
 
     // MARK: - Before the body
 
-    /// What later versions give a meaning is refused: a client that relies on it must not be told
-    /// that all went well.
-    private func refuseLaterWork(_ head: borrowing RequestHead) throws(Problem) {
-        for (name, text) in Self.laterFields where head.value(of: name) != nil {
-            throw Problem(
-                .notImplemented,
-                "This version does not serve the header \(text) yet and refuses it, since passing "
-                    + "it over could lose or double records. Send the request without it.",
-                [("field", .string(text))])
-        }
+    private func refuseCoding(_ head: borrowing RequestHead) throws(Problem) {
         if let coding = head.value(of: .contentEncoding),
             !isText(head.bytes, coding, "identity")
         {
@@ -150,12 +148,6 @@ struct ProduceRoute: Sendable {
                 [("field", .string("content-encoding"))])
         }
     }
-
-    private static let laterFields: [(FieldName, String)] = [
-        (.idempotencyKey, "Idempotency-Key"), (.producerID, "Producer-Id"),
-        (.producerEpoch, "Producer-Epoch"), (.producerSequence, "Producer-Sequence"),
-        (.ifEndOffset, "If-End-Offset"),
-    ]
 
     /// Whether acknowledgement lines are asked for; a problem where no form we have is accepted.
     private func wantsLines(

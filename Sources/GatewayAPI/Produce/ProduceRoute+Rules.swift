@@ -1,0 +1,90 @@
+import Backends
+import HTTPServer
+import JSON
+import Platform
+
+/// A produce with an `Idempotency-Key`, a producer's sequence number, or an end offset to meet.
+extension ProduceRoute {
+    func produce(
+        _ exchange: Exchange, _ form: ProduceForm, to topic: any Topic, _ options: ProduceOptions,
+        under rules: ProduceRules, body: [UInt8]
+    ) async throws(Problem) -> Response {
+        guard let key = rules.key else {
+            return try await produceOnce(exchange, form, topic, options, rules, body)
+        }
+        let request = KeyedRequest(key: key, exchange.head, form, options, body: body)
+        let place = KeyGate.Place(topicID: topic.topicID, key: request.id)
+        await keyGate.enter(place)
+        defer { keyGate.leave(place) }
+        return try await produceKeyed(exchange, form, topic, options, rules, body, request)
+    }
+
+    // MARK: - By producer, or by end offset
+
+    private func produceOnce(
+        _ exchange: Exchange, _ form: ProduceForm, _ topic: any Topic, _ options: ProduceOptions,
+        _ rules: ProduceRules, _ body: [UInt8]
+    ) async throws(Problem) -> Response {
+        var records = PartitionedRecords(
+            PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time))
+        try parse(body, form, exchange.head, topic.name, &records)
+        guard records.batchCount == 1, records.partition(ofBatch: 0) == options.partition else {
+            throw Problem(
+                .invalidField,
+                "With a producer's sequence number or an end offset there is at least one record, "
+                    + "and all go to the partition that the query names.",
+                [("field", .string("partition"))])
+        }
+        return try await append(
+            &records, to: topic, options.acks,
+            AppendRules(
+                identity: rules.producer.map { .producer($0) }, endOffset: rules.endOffset))
+    }
+
+    // MARK: - By key
+
+    /// Puts the records where the first try put them, or would have: what stands there already is
+    /// left, what is missing is appended.
+    private func produceKeyed(
+        _ exchange: Exchange, _ form: ProduceForm, _ topic: any Topic, _ options: ProduceOptions,
+        _ rules: ProduceRules, _ body: [UInt8], _ request: KeyedRequest
+    ) async throws(Problem) -> Response {
+        let traces: [KeyTrace]
+        do { traces = try topic.traces(ofKey: request.id) } catch { throw Problem(error) }
+        guard traces.allSatisfy({ $0.stamp.fingerprint == request.fingerprint }) else {
+            throw Problem(IdentityRefusal.keyReused)
+        }
+        let stamp =
+            traces.first?.stamp
+            ?? KeyStamp(
+                id: request.id, partitionCount: Int16(clamping: topic.partitionCount),
+                fingerprint: request.fingerprint, firstTried: time.wallMilliseconds())
+        let partitionCount = max(1, Int(stamp.partitionCount))
+        var placing = PartitionedRecords.Rules(
+            partitionCount: partitionCount, partition: options.partition, key: options.key,
+            keylessPartition: request.partition(of: partitionCount), now: stamp.firstTried,
+            maxRecordBytes: traces.isEmpty ? topic.configuration.maxRecordBytes : .max)
+        placing.fixesBaseTimestamp = true
+        var records = PartitionedRecords(placing)
+        try parse(body, form, exchange.head, topic.name, &records)
+        return try await append(
+            &records, to: topic, options.acks,
+            AppendRules(
+                identity: .key(stamp), isRetry: !traces.isEmpty, endOffset: rules.endOffset))
+    }
+
+    private func append(
+        _ records: inout PartitionedRecords, to topic: any Topic, _ acks: Acks,
+        _ rules: AppendRules
+    ) async throws(Problem) -> Response {
+        var pending = PendingBatches(appending: &records, to: topic, acks: acks, under: rules)
+        let outcome = await pending.outcome(topic)
+        if let problem = outcome.problem() { throw problem }
+        var response =
+            acks == .none
+            ? Response(status: 202, contentType: nil)
+            : Response(status: 200, contentType: "application/json", body: outcome.offsets())
+        if pending.hasReplayed { response.fields.append(("idempotent-replayed", "true")) }
+        return response
+    }
+}
