@@ -1,0 +1,25 @@
+/// The clock of sessions: monotonic time, less the time this program did not run.
+///
+/// Whoever was stopped (SIGSTOP, a paused container, a host that slept) heard nobody meanwhile, so
+/// that is nobody's silence: every deadline moves by the gap.
+package struct SessionClock: Sendable {
+    /// A longer time between two looks is a pause. A shell that looks ten times a second is late by
+    /// so much only if it did not run.
+    package static let longestGap = Duration.seconds(2)
+
+    private var last: Duration?
+    private var paused = Duration.zero
+
+    package init() {}
+
+    /// `now` is monotonic and counts suspension.
+    package mutating func read(_ now: Duration) -> Duration {
+        if let last, now > last {
+            if now - last > Self.longestGap { paused += now - last }
+            self.last = now
+        } else if last == nil {
+            last = now
+        }
+        return (last ?? now) - paused
+    }
+}
