@@ -12,6 +12,7 @@ package final class Gateway: RequestHandler {
     private let produceRoute: ProduceRoute
     private let topicRoutes: TopicRoutes
     private let groupRoutes: GroupRoutes
+    private let memberRoutes: MemberRoutes
     private let metrics: Metrics
 
     package init(
@@ -24,6 +25,8 @@ package final class Gateway: RequestHandler {
         produceRoute = ProduceRoute(backend: backend, configuration: configuration, time: time)
         topicRoutes = TopicRoutes(backend: backend, coordinator: coordinator)
         groupRoutes = GroupRoutes(backend: backend, coordinator: coordinator, time: time)
+        memberRoutes = MemberRoutes(
+            backend: backend, coordinator: coordinator, maxWait: configuration.maxWait)
         metrics = Metrics(backend: backend)
     }
 
@@ -80,6 +83,8 @@ package final class Gateway: RequestHandler {
             try await answerTopic(exchange, found, query)
         case .listGroups, .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .resetOffsets:
             try await answerGroup(exchange, found, query)
+        case .joinGroup, .leaveGroup, .pollMember, .heartbeatMember, .streamMember:
+            try await answerMember(exchange, found, query)
         case .live, .ready, .metrics, .openAPI:
             answerOperations(exchange, found.route)
         }
@@ -102,7 +107,13 @@ package final class Gateway: RequestHandler {
         )
         switch request.form {
         case .page: try await ConsumePage(request: request, exchange: exchange).answer()
-        case .lines, .events: try await ConsumeStream(request: request, exchange: exchange).answer()
+        case .lines, .events:
+            try await ConsumeStream(
+                exchange: exchange, form: request.form, maxRecords: request.maxRecords,
+                growing: partition == nil ? topic : nil, seat: nil
+            ).answer(
+                from: request.start.positions(in: topic, partition: partition),
+                tag: topic.cursorTag)
         }
     }
 
@@ -141,6 +152,22 @@ package final class Gateway: RequestHandler {
         default:
             let dryRun = try query.choice("dryRun", of: ["false", "true"]) == 1
             try await groupRoutes.reset(exchange, group, dryRun: dryRun)
+        }
+    }
+
+    private func answerMember(
+        _ exchange: Exchange, _ found: Found, _ query: Query
+    ) async throws(Problem) {
+        let group = try name(exchange, found.first)
+        try checkName(group, of: "group")
+        if found.route == .joinGroup { return try await memberRoutes.join(exchange, group) }
+        let member = try name(exchange, found.second)
+        try checkName(member, of: "member")
+        switch found.route {
+        case .pollMember: try await memberRoutes.poll(exchange, group, member)
+        case .heartbeatMember: try await memberRoutes.heartbeat(exchange, group, member)
+        case .leaveGroup: try await memberRoutes.leave(exchange, group, member)
+        default: try await memberRoutes.stream(exchange, group, member, query)
         }
     }
 

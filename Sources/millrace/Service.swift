@@ -25,7 +25,8 @@ final class Service: Sendable {
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
             log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
-        coordinator = GroupCoordinator(backend, time: time)
+        coordinator = GroupCoordinator(
+            backend, time: time, random: { .random(in: 0...UInt64.max) })
         accessLog = try AccessLog(options.accessLog, time: time)
         var configuration = Server.Configuration()
         configuration.host = host
@@ -54,6 +55,9 @@ final class Service: Sendable {
             throw Failure(error.explanation)
         }
         await coordinator.load()
+        let coordinator = coordinator
+        let sessions = Ticker(name: "sessions", every: .milliseconds(100)) { coordinator.tick() }
+        defer { sessions.stop() }
         Task { await backend.runMaintenance() }
         log.info(
             "serving",

@@ -165,11 +165,21 @@ struct RecordPager {
                 return true
             } catch {
                 guard case .offsetTrimmed(let earliest) = error, position.followsStart else {
-                    throw Problem(error)
+                    throw problem(error, position)
                 }
                 positions[index].next = earliest
             }
         }
+    }
+
+    /// Says where, if several topics are read.
+    private func problem(_ error: BackendError, _ position: ReadPosition) -> Problem {
+        var problem = Problem(error)
+        if tag == nil {
+            problem.members.append((name: "topic", value: .string(position.topic.name)))
+            problem.members.append((name: "partition", value: .integer(Int64(position.partition))))
+        }
+        return problem
     }
 
     private mutating func render(_ record: Record, _ index: Int) {

@@ -55,6 +55,11 @@ package enum ProblemCode: String, CaseIterable {
     case unknownPartition = "unknown-partition"
     case unknownRoute = "unknown-route"
     case unknownGroup = "unknown-group"
+    case unknownMember = "unknown-member"
+    case fencedMemberEpoch = "fenced-member-epoch"
+    case supersededPoll = "superseded-poll"
+    case partitionNotAssigned = "partition-not-assigned"
+    case groupNotEmpty = "group-not-empty"
     case methodNotAllowed = "method-not-allowed"
     case notAcceptable = "not-acceptable"
     case topicExists = "topic-exists"
@@ -80,10 +85,12 @@ package enum ProblemCode: String, CaseIterable {
             .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
             400
         case .foreignOrigin, .reservedName: 403
-        case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup: 404
+        case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .topicExists: 409
+        case .topicExists, .fencedMemberEpoch, .supersededPoll, .partitionNotAssigned,
+            .groupNotEmpty:
+            409
         case .offsetTrimmed, .topicRecreated: 410
         case .bodyTooLarge, .recordTooLarge: 413
         case .unsupportedMediaType: 415

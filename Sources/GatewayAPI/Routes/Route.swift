@@ -7,17 +7,18 @@ package enum Route: UInt8, CaseIterable, Sendable {
     case produce
     case readPartition, readTopic
     case listGroups, describeGroup, deleteGroup, commitOffsets, listOffsets, resetOffsets
+    case joinGroup, pollMember, streamMember, heartbeatMember, leaveGroup
     case live, ready, metrics, openAPI
 
     package var method: Method {
         switch self {
         case .listTopics, .describeTopic, .readPartition, .readTopic, .listGroups, .describeGroup,
-            .listOffsets, .live, .ready, .metrics, .openAPI:
+            .listOffsets, .streamMember, .live, .ready, .metrics, .openAPI:
             .get
         case .createTopic, .resetOffsets: .put
         case .alterTopic: .patch
-        case .deleteTopic, .deleteRecords, .deleteGroup: .delete
-        case .produce, .commitOffsets: .post
+        case .deleteTopic, .deleteRecords, .deleteGroup, .leaveGroup: .delete
+        case .produce, .commitOffsets, .joinGroup, .pollMember, .heartbeatMember: .post
         }
     }
 
@@ -30,6 +31,11 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .listGroups: "/v1/groups"
         case .describeGroup, .deleteGroup: "/v1/groups/{group}"
         case .commitOffsets, .listOffsets, .resetOffsets: "/v1/groups/{group}/offsets"
+        case .joinGroup: "/v1/groups/{group}/members"
+        case .leaveGroup: "/v1/groups/{group}/members/{member}"
+        case .pollMember: "/v1/groups/{group}/members/{member}/poll"
+        case .streamMember: "/v1/groups/{group}/members/{member}/records"
+        case .heartbeatMember: "/v1/groups/{group}/members/{member}/heartbeat"
         case .live: "/livez"
         case .ready: "/readyz"
         case .metrics: "/metrics"
@@ -45,9 +51,10 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .readTopic: Self.readParameters
         case .deleteRecords: ["before"]
         case .resetOffsets: ["dryRun"]
+        case .streamMember: ["memberEpoch", "cursor", "maxRecords"]
         case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
-            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .live, .ready, .metrics,
-            .openAPI:
+            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .joinGroup, .pollMember,
+            .heartbeatMember, .leaveGroup, .live, .ready, .metrics, .openAPI:
             []
         }
     }
