@@ -181,7 +181,10 @@ extension GroupCoordinator {
     ) async throws(GroupError) -> Answer {
         try await change(
             shard: shard(of: key.group), decide,
-            refused: { refusal, groups in GroupError(refusal, key.group, groups.view(key)) },
+            refused: { refusal, groups in
+                GroupError(
+                    refusal, key.group, groups.view(key), shards: shardIndexes.count)
+            },
             then: look)
     }
 

@@ -181,14 +181,17 @@ extension GroupCoordinator {
         _ id: GroupID, _ decide: (GroupShard, TopicLookup) throws(GroupRefusal) -> [GroupRecord]
     ) async throws(GroupError) {
         try await change(
-            shard: shard(of: id), decide, refused: { refusal, _ in GroupError(refusal, id) },
+            shard: shard(of: id), decide,
+            refused: { refusal, _ in GroupError(refusal, id, shards: shardIndexes.count) },
             then: { _, _ in })
     }
 }
 
 extension GroupError {
     /// A refusal, of a request that speaks for `member` or for the group as a whole.
-    init(_ refusal: GroupRefusal, _ group: GroupID, _ member: MemberView? = nil) {
+    init(
+        _ refusal: GroupRefusal, _ group: GroupID, _ member: MemberView? = nil, shards: Int
+    ) {
         switch refusal {
         case .unknownGroup: self = .unknownGroup(group.name)
         case .unknownMember: self = .unknownMember(member?.memberID ?? "")
@@ -197,7 +200,7 @@ extension GroupError {
             self = .partitionNotAssigned(topic: topic, partition: Int(partition))
         case .unknownTopic(let name): self = .unknownTopic(name)
         case .groupNotEmpty: self = .groupNotEmpty(group.name)
-        case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * Limits.stateShards)
+        case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * shards)
         case .tooManyMembers(let limit): self = .tooManyMembers(limit: limit)
         case .tooManyPartitions(let limit): self = .tooManyPartitions(limit: limit)
         }
