@@ -79,9 +79,7 @@ struct GroupRoutes {
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
         let document = try ResetDocument(parsing: await exchange.controlBody())
         let before = try await committed(group)
-        if dryRun, !before.isEmpty, try await find(group: group).state != .empty {
-            throw Problem(GroupError.groupNotEmpty(group))
-        }
+        if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
         let offsets = try await targets(of: document, before)
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
@@ -147,6 +145,13 @@ struct GroupRoutes {
     private func find(group: String) async throws(Problem) -> GroupDescription {
         try await coordinating { () async throws(GroupError) in
             try await coordinator.describe(group)
+        }
+    }
+
+    private func hasMembers(_ group: String) async throws(Problem) -> Bool {
+        do { return try await find(group: group).state != .empty } catch {
+            if error.code == .unknownGroup { return false }
+            throw error
         }
     }
 
