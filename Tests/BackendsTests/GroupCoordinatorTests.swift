@@ -25,8 +25,7 @@ struct GroupCoordinatorTests {
     }
 
     private func names(_ groups: GroupCoordinator) async throws -> [String] {
-        let found = try await groups.groups()
-        return found.map { $0.name }
+        try await groups.groups().map(\.name)
     }
 
     @Test

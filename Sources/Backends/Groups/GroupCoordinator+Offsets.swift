@@ -30,6 +30,13 @@ package struct GroupOffset: Equatable, Sendable {
     package var owner: String?
 }
 
+/// A group in the list of all.
+package struct GroupSummary: Equatable, Sendable {
+    package var name: String
+    package var state: GroupDescription.State
+    package var memberCount: Int
+}
+
 extension GroupCoordinator {
     // MARK: - Commit
 
@@ -129,12 +136,14 @@ extension GroupCoordinator {
     }
 
     /// The names of all groups with their state, sorted.
-    package func groups() async throws(GroupError) -> [(name: String, GroupDescription)] {
-        var found: [(name: String, GroupDescription)] = []
+    package func groups() async throws(GroupError) -> [GroupSummary] {
+        var found: [GroupSummary] = []
         for index in shardIndexes {
             found += try await look(shard: index) { state, _ in
-                state.groups.state.groupIDs.compactMap { id in
-                    state.groups.describe(id).map { (id.name, $0) }
+                state.groups.state.groupIDs.map { id in
+                    let (groupState, memberCount) = state.groups.summary(id)
+                    return GroupSummary(
+                        name: id.name, state: groupState, memberCount: memberCount)
                 }
             }
         }
