@@ -8,6 +8,8 @@ package enum GroupRefusal: Error, Equatable, Sendable {
     case fencedMemberEpoch(current: Int64)
     /// The member does not own a partition it commits for.
     case partitionNotAssigned(topic: String, partition: Int32)
+    /// A partition or an offset below 0.
+    case outOfRange(topic: String, partition: Int32)
     /// Another topic of that name took the place of the one that was meant, or none did.
     case unknownTopic(String)
     /// Members commit with their epoch; nobody else may while there are any.

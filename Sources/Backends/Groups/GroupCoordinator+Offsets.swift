@@ -207,6 +207,9 @@ extension GroupError {
         case .fencedMemberEpoch: self = .fencedMemberEpoch(member ?? MemberView())
         case .partitionNotAssigned(let topic, let partition):
             self = .partitionNotAssigned(topic: topic, partition: Int(partition))
+        case .outOfRange(let topic, let partition):
+            self = .offsetOutOfRange(
+                topic: topic, partition: Int(partition), latest: Offset(0))
         case .unknownTopic(let name): self = .unknownTopic(name)
         case .groupNotEmpty: self = .groupNotEmpty(group.name)
         case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * shards)
