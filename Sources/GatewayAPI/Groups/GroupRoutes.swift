@@ -19,7 +19,7 @@ struct GroupRoutes {
         writer.beginObject()
         writer.name("groups")
         writer.beginArray()
-        for (name, group) in groups { writer.summary(name, group) }
+        for group in groups { writer.summary(group) }
         writer.endArray()
         writer.endObject()
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
@@ -170,14 +170,14 @@ struct GroupRoutes {
 
 extension JSONWriter {
     /// `{"group","state","memberCount"}`
-    fileprivate mutating func summary(_ group: String, _ description: GroupDescription) {
+    fileprivate mutating func summary(_ group: GroupSummary) {
         beginObject()
         name("group")
-        string(group)
+        string(group.name)
         name("state")
-        string(description.state.rawValue)
+        string(group.state.rawValue)
         name("memberCount")
-        integer(Int64(description.members.count))
+        integer(Int64(group.memberCount))
         endObject()
     }
 

@@ -88,7 +88,7 @@ struct MemberPoll {
             bytes: min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes))
     }
 
-    /// As long as the client is there, its member lives: that is looked at in each part of the wait.
+    /// As long as the client is there its member lives, which each part of the wait says anew.
     private func wait(
         _ pager: inout RecordPager, _ outcome: inout RecordPager.Outcome, _ watcher: Watcher,
         _ poll: GroupCoordinator.Poll, until deadline: Instant
