@@ -71,9 +71,6 @@ struct FieldReader {
     /// An Int64 from 0 on.
     mutating func positive() -> Int64? { int64().flatMap { $0 >= 0 ? $0 : nil } }
 
-    /// An Int64 from 0 on that can be counted up from, and is exact in JSON: below 2^53.
-    mutating func counter() -> Int64? { positive().flatMap { $0 < 1 << 53 ? $0 : nil } }
-
     /// An Int32 from 0 on: a count, or a partition. A count bounds nothing by itself: whoever
     /// reads that many fields stops where the bytes end.
     mutating func count() -> Int32? { unsigned(4).flatMap { Int32(exactly: $0) } }

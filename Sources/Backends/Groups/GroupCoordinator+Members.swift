@@ -202,16 +202,11 @@ extension GroupCoordinator {
     ) async throws(GroupError) -> Answer {
         try await change(
             shard: shard(of: key.group), decide,
-<<<<<<< HEAD
             refused: { refusal, groups in
                 GroupError(
                     refusal, key.group, groups.view(key), shards: shardIndexes.count)
             },
-            then: look)
-=======
-            refused: { refusal, groups in GroupError(refusal, key.group, groups.view(key)) },
             unless: stop, then: look)
->>>>>>> groups-system
     }
 
     private func key(_ group: String, _ member: String) throws(GroupError) -> MemberKey {

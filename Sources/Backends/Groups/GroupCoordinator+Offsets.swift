@@ -1,4 +1,4 @@
-import Groups
+package import Groups
 import Platform
 
 /// One offset of a commit, by the topic's name.

@@ -68,8 +68,9 @@ package final class GroupCoordinator: Sendable {
     // MARK: - Decide, append, apply; then wait
 
     /// Under the lock the records get their place in the log and in the state, in one order, and
-    /// `look` sees what came of it; `stop` may end it before. Where the append throws, nothing has changed; where the wait
-    /// throws, the shard's log takes no more records, and reads fail as this does.
+    /// `look` sees what came of it; `stop` may end it before. Where the append throws, nothing has
+    /// changed; where the wait throws, the shard's log takes no more records, and reads fail as
+    /// this does.
     func change<Answer: Sendable>(
         shard index: Int,
         _ decide: (GroupShard, TopicLookup) throws(GroupRefusal) -> [GroupRecord],
