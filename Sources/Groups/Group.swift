@@ -41,7 +41,7 @@ package struct Group: Equatable, Sendable {
     init() {}
 
     /// Whether all have what they are meant to have.
-    package var isStable: Bool { members.keys.allSatisfy { !hasNews($0) && !owesRevocation($0) } }
+    package var isStable: Bool { members.keys.allSatisfy { !mustPoll($0) } }
 
     /// Whether the member's next poll would bring it another assignment.
     package func hasNews(_ member: MemberID) -> Bool {
@@ -50,6 +50,9 @@ package struct Group: Equatable, Sendable {
         guard target != assignment.owned else { return false }
         return !assignment.owned.isSubset(of: target) || !grants(member, target, assignment).isEmpty
     }
+
+    /// Whether the member has to poll: for another assignment, or to confirm what it gave up.
+    package func mustPoll(_ member: MemberID) -> Bool { hasNews(member) || owesRevocation(member) }
 
     /// Whether others wait for the member to give something back.
     func owesRevocation(_ member: MemberID) -> Bool {

@@ -105,6 +105,10 @@ extension GroupShard {
             if let topic = entry.topic {
                 let place = TopicPartition(topic, entry.partition)
                 if assignment.owned.contains(place) || assignment.revoking.contains(place) {
+                    if let latest = entry.exceeds {
+                        throw .offsetOutOfRange(
+                            topic: entry.topicName, partition: entry.partition, latest: latest)
+                    }
                     if let record = record(of: entry, topic, id, wall) { records.append(record) }
                     continue
                 }

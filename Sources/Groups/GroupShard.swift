@@ -63,11 +63,15 @@ package struct GroupShard: Sendable {
     package var nextDeadline: Duration? { deadlines.next }
 
     /// Groups with members whose time has passed, or that have been empty for a while. Each is to
-    /// be handed to `expire`, and to `postpone` where its records could not be appended.
-    package mutating func due(now: Duration) -> [Due] {
+    /// be handed to `expire`, and to `postpone` where its records could not be appended. Who is
+    /// connected is not silent.
+    package mutating func due(
+        now: Duration, isConnected: (MemberKey) -> Bool = { _ in false }
+    ) -> [Due] {
         var found: [GroupID: Due] = [:]
         for key in deadlines.due(now) {
             switch key {
+            case .session(let key) where isConnected(key): touch(key, isPoll: false, now: now)
             case .session(let key), .revocation(let key):
                 found[key.group, default: Due(group: key.group)].members.append(key.member)
             case .vacancy(let group): found[group] = Due(group: group)

@@ -4,8 +4,8 @@
 /// that is nobody's silence: every deadline moves by the gap.
 package struct SessionClock: Sendable {
     /// A longer time between two looks is a pause. A shell that looks ten times a second is late by
-    /// so much only if it did not run.
-    package static let longestGap = Duration.seconds(2)
+    /// so much only if it did not run. Half of the shortest session: no pause ends one.
+    package static let longestGap = Duration.milliseconds(500)
 
     private var last: Duration?
     private var paused = Duration.zero
