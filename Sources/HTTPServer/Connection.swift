@@ -264,12 +264,16 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         if let session {
             session.beginDrain()
         } else if deadline == .idle {
-            // Not broken off: an answer may still be on its way out.
-            expired = .idle
-            resumeReader()
+            endReading()
         } else {
             armed.wake()
         }
+    }
+
+    /// Not broken off: an answer may still be on its way out.
+    func endReading() {
+        expired = .idle
+        resumeReader()
     }
 
     // MARK: - Events and deadlines

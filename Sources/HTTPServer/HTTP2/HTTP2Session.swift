@@ -108,7 +108,7 @@ final class HTTP2Session {
             if isEnding || connection.output.count == before { break }
         }
         resumeWaiting()
-        if isEnding || codec.isOver { connection.resumeReader() }
+        if isEnding || codec.isOver { connection.endReading() }
     }
 
     // MARK: - What streams ask for
@@ -143,8 +143,9 @@ final class HTTP2Session {
         switch connection.expired {
         case .head: terminate(.enhanceYourCalm)
         case .idle: terminate(.noError)
-        case .body, .lingering, nil: isEnding = true
+        case .body, .lingering, nil: break
         }
+        isEnding = true
     }
 
     /// Only what the client gave reason for counts.

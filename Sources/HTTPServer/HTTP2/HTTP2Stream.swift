@@ -26,6 +26,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     private lazy var bodyTimer = WheelTimer { [unowned self] in bodyDeadlinePassed() }
 
     private var answer = Answer.none
+    private var isAnswerSent = false
+    private var discardedBytes = 0
     private var bytesSinceYield = 0
     private var isStallArmed = false
     private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
@@ -119,6 +121,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     }
 
     private func bodyDeadlinePassed() {
+        if isAnswerSent { return reset(.noError) }
         isBodyLate = true
         resumeBodyWaiter()
     }
@@ -142,12 +145,19 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
             failure = .malformedRequest
         }
         if answer == .finished {
-            // Nobody will take it; the rest of the connection must not wait for it.
-            codec.consumeConnection(bytes.count)
+            discard(bytes.count)
         } else {
             body.append(contentsOf: bytes)
+            resumeBodyWaiter()
         }
-        resumeBodyWaiter()
+    }
+
+    /// Nobody will take it: other streams must not wait for its share of the window, and the client
+    /// must not send it all.
+    private func discard(_ byteCount: Int) {
+        codec.consumeConnection(byteCount)
+        discardedBytes += byteCount
+        if isAnswerSent, discardedBytes > limits.discardedBodyBytes { reset(.noError) }
     }
 
     func bodyEnded() {
@@ -178,7 +188,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if hasBody { fields.append("content-length", "\(response.body.count)") }
         let isBodySent = hasBody && exchange.head.method != .head && !response.body.isEmpty
         submit(fields, body: isBodySent ? response.body : nil, isEnded: true)
-        answer = .finished
+        finishAnswer()
     }
 
     private func fields(_ response: Response) -> ResponseFields {
@@ -188,6 +198,14 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if let type = response.contentType { fields.append("content-type", type) }
         for (name, value) in response.fields { fields.append(name, value) }
         return fields
+    }
+
+    /// What came of a body that will not be read does not hold up other streams.
+    private func finishAnswer() {
+        answer = .finished
+        let unread = body.count
+        body = []
+        if unread > 0, !isClosed { discard(unread) }
     }
 
     private func submit(_ fields: ResponseFields, body: [UInt8]?, isEnded: Bool) {
@@ -204,7 +222,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if mustContinue { sendContinue() }
         let isHead = exchange.head.method == .head
         submit(fields(response), body: isHead ? nil : [], isEnded: false)
-        answer = isHead ? .finished : .open
+        answer = .open
+        if isHead { finishAnswer() }
     }
 
     func write(_ bytes: [UInt8]) async throws(StreamError) {
@@ -228,8 +247,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
 
     func finish() {
         guard answer == .open else { return }
-        answer = .finished
         codec.end(id)
+        finishAnswer()
         connection.flushSoon()
     }
 
@@ -238,9 +257,13 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if byteCount > 0 { setStallDeadline(codec.unsentBytes(id) > 0) }
     }
 
-    /// RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted.
+    /// RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted; a little of it
+    /// may be on its way.
     func answerLeft() {
-        if !isBodyComplete { reset(.noError) }
+        isAnswerSent = true
+        guard !isBodyComplete else { return }
+        discard(0)
+        loop.timers.arm(bodyTimer, at: loop.now + limits.lingering)
     }
 
     /// An answer whose client opens no window: every byte it takes buys another period.
@@ -278,6 +301,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     func close() {
         isClosed = true
         setStallDeadline(false)
+        loop.timers.cancel(bodyTimer)
         if !body.isEmpty { codec.consumeConnection(body.count) }
         body = []
         armed.wake()
