@@ -124,7 +124,7 @@ class Connection:
             fields = [(n, v) for n, v in self.decoder.decode(payload)]
             status = next(int(v) for n, v in fields if n == ":status")
             if status >= 200:
-                assert stream not in self.statuses, "one final answer a stream"
+                assert self.statuses.get(stream, 100) < 200, "one final answer a stream"
             self.statuses[stream] = status
             self.fields[stream] = dict(fields)
             self.bodies.setdefault(stream, b"")

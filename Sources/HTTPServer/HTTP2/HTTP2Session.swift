@@ -87,6 +87,8 @@ final class HTTP2Session {
     private func begin(_ id: Int32, _ block: FieldBlock, _ isWhole: Bool) {
         let stream = HTTP2Stream(id, self, block, isWhole: isWhole)
         streams[id] = stream
+        // Small on the wire, and up to 64 KiB of work for HPACK each.
+        if block.isTooLarge { countReset(.enhanceYourCalm) }
         Task(executorPreference: loop) { await stream.run() }
     }
 
