@@ -43,12 +43,16 @@ let package = Package(
     targets: [
         .target(name: "CPlatform"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        // HTTP/2 framing and HPACK; Debian's, for its security fixes.
+        .systemLibrary(
+            name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
         .target(name: "Platform", dependencies: ["CPlatform", "CZlib"], swiftSettings: common),
         .target(name: "JSON", swiftSettings: safe),
         .target(name: "Groups", swiftSettings: safe),
         .target(name: "LogEngine", dependencies: ["Platform"], swiftSettings: safe),
         .target(
-            name: "HTTPServer", dependencies: ["CPlatform", "Platform"], swiftSettings: common),
+            name: "HTTPServer", dependencies: ["CPlatform", "CNghttp2", "Platform"],
+            swiftSettings: common),
         .target(
             name: "Backends", dependencies: ["Platform", "LogEngine", "Groups", "JSON", logging],
             swiftSettings: safe),

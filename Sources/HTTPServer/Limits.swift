@@ -28,5 +28,27 @@ package struct Limits: Sendable {
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
 
+    // HTTP/2 (RELIABILITY.md d-2).
+
+    /// Streams of a connection at a time.
+    package var concurrentStreams = 100
+    /// Bytes of request bodies that may come before a handler takes any: of a stream, and of all
+    /// streams of a connection.
+    package var streamWindowBytes = 256 << 10
+    package var connectionWindowBytes = 1 << 20
+    /// Bytes of answers that wait for their client, beyond which a connection begins no request and
+    /// its streams wait for each byte.
+    package var connectionBufferBytes = 1 << 20
+    /// Unsent bytes of frames beyond which nothing more is read.
+    package var unsentFrameBytes = 64 << 10
+    /// Frames that bring nothing: PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE without need.
+    package var controlFrames = Rate(burst: 100, perSecond: 10)
+    /// Streams that a client opens and resets.
+    package var resets = Rate(burst: 100, perSecond: 10)
+    /// Streams that are reset for what the client did.
+    package var ownResets = Rate(burst: 20, perSecond: 1)
+    /// Between the first word of a drain and the GOAWAY that refuses new streams.
+    package var goAwayNotice = Duration.seconds(1)
+
     package init() {}
 }

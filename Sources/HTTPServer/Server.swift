@@ -1,7 +1,8 @@
 package import Platform
 import Synchronization
 
-/// An HTTP/1.1 server: one listening socket, an event loop per core, a task per connection.
+/// A server of HTTP/1.1 and HTTP/2 on one listening socket: an event loop per core, a task per
+/// connection and per stream.
 package final class Server: Sendable {
     package struct Configuration: Sendable {
         package var host = "127.0.0.1"
@@ -59,6 +60,7 @@ package final class Server: Sendable {
 
     /// Binds and begins to accept; returns the address it listens on, `host:port`.
     package func start() throws(ServerError) -> String {
+        try FrameCodec.checkLibrary()
         let listener = try Listener(host: configuration.host, port: configuration.port)
         self.listener.withLock { $0 = listener }
         for (index, loop) in loops.enumerated() { loop.start(index) }
