@@ -68,12 +68,13 @@ let package = Package(
             swiftSettings: common),
         // Schedules by seed: the rooms themselves over simulated time, disks and clients.
         .target(
-            name: "Simulation", dependencies: ["TestSupport", "Platform"], path: "Tests/Simulation",
+            name: "Simulation", dependencies: ["TestSupport", "Platform", "Groups"],
+            path: "Tests/Simulation",
             swiftSettings: common),
         .executableTarget(
             name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
             swiftSettings: common),
-        tests("Simulation"),
+        tests("Simulation", ["Groups"]),
         tests("Platform"),
         tests("JSON"),
         tests("Groups"),

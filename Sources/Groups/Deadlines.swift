@@ -3,8 +3,8 @@ struct Deadlines: Sendable {
     enum Key: Hashable, Sendable {
         /// A member's session.
         case session(MemberKey)
-        /// A member's time to give back what it was told to.
-        case revocation(MemberKey)
+        /// A member's time to poll where the group waits for that.
+        case rebalance(MemberKey)
         /// An empty group's offsets.
         case vacancy(GroupID)
     }

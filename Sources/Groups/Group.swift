@@ -51,11 +51,10 @@ package struct Group: Equatable, Sendable {
         return !assignment.owned.isSubset(of: target) || !grants(member, target, assignment).isEmpty
     }
 
-    /// Whether the member has to poll: for another assignment, or to confirm what it gave up.
-    package func mustPoll(_ member: MemberID) -> Bool { hasNews(member) || owesRevocation(member) }
+    /// Whether partitions wait for the member's next poll: to be given back, or to be taken up.
+    package func mustPoll(_ member: MemberID) -> Bool { owesRevocation(member) || hasNews(member) }
 
-    /// Whether others wait for the member to give something back.
-    func owesRevocation(_ member: MemberID) -> Bool {
+    private func owesRevocation(_ member: MemberID) -> Bool {
         guard let assignment = assignments[member] else { return false }
         return !assignment.revoking.isEmpty
             || !assignment.owned.isSubset(of: targets[member] ?? [])
@@ -70,6 +69,39 @@ package struct Group: Equatable, Sendable {
             let owner = owners[partition]
             return owner == nil || owner == member
         }
+    }
+
+    /// The same, where it is asked to give some back: where a topic took the place of another of
+    /// its name, a partition of the new one waits until the old one's is let go, for a commit names
+    /// its topic only by name.
+    func grants(
+        _ member: MemberID, _ target: Set<TopicPartition>, _ assignment: MemberAssignment,
+        giving taken: Set<TopicPartition>
+    ) -> Set<TopicPartition> {
+        let grants = grants(member, target, assignment)
+        let gone = names(taken.filter { metadata?.topics[$0.topic]?.partitionCount == 0 })
+        return gone.isEmpty ? grants : grants.filter { gone[name($0)] == nil }
+    }
+
+    /// Topics of which a member holds a partition, or may name one in a poll sent again.
+    func heldTopics(of members: some Collection<MemberID>) -> Set<TopicID> {
+        var topics: Set<TopicID> = []
+        for member in members {
+            guard let assignment = assignments[member] else { continue }
+            topics.formUnion(assignment.held.map(\.topic))
+            topics.formUnion(assignment.released.keys.map(\.topic))
+        }
+        return topics
+    }
+
+    func names(_ places: Set<TopicPartition>) -> [NamedPartition: [TopicID]] {
+        var names: [NamedPartition: [TopicID]] = [:]
+        for place in places { names[name(place), default: []].append(place.topic) }
+        return names
+    }
+
+    private func name(_ place: TopicPartition) -> NamedPartition {
+        NamedPartition(topic: topicName(place.topic), partition: place.partition)
     }
 
     package func topicName(_ topic: TopicID) -> String { metadata?.topics[topic]?.name ?? "" }

@@ -125,7 +125,7 @@ extension GroupRecord {
                 value == nil
                 ? .assignment(member, nil)
                 : MemberAssignment(&fields).map { .assignment(member, $0) }
-        case .epochFloor: record = fields.positive().map { .epochFloor($0) }
+        case .epochFloor: record = fields.exact().map { .epochFloor($0) }
         }
         guard let record, key.isAtEnd, fields.isAtEnd else { return nil }
         self = record
@@ -169,8 +169,8 @@ extension GroupMetadata {
     }
 
     fileprivate init?(_ fields: inout FieldReader) {
-        guard let epoch = fields.positive(), let changedAt = fields.int64(),
-            let emptyAge = fields.positive(), let reason = fields.text(Limits.reasonBytes),
+        guard let epoch = fields.exact(), let changedAt = fields.int64(),
+            let emptyAge = fields.exact(), let reason = fields.text(Limits.reasonBytes),
             let count = fields.count()
         else { return nil }
         var topics: [TopicID: GroupTopic] = [:]
@@ -232,7 +232,7 @@ extension MemberAssignment {
     }
 
     fileprivate init?(_ fields: inout FieldReader) {
-        guard let epoch = fields.positive(), let since = fields.int64(),
+        guard let epoch = fields.exact(), let since = fields.int64(),
             let reason = fields.text(Limits.reasonBytes), let owned = fields.partitions(),
             let revoking = fields.partitions(), let count = fields.count()
         else { return nil }

@@ -8,7 +8,7 @@ package enum GroupRefusal: Error, Equatable, Sendable {
     case fencedMemberEpoch(current: Int64)
     /// The member does not own a partition it commits for.
     case partitionNotAssigned(topic: String, partition: Int32)
-    /// Past the end of a partition the member owns.
+    /// Below 0, or past the end of a partition the member owns.
     case offsetOutOfRange(topic: String, partition: Int32, latest: Int64)
     /// Another topic of that name took the place of the one that was meant, or none did.
     case unknownTopic(String)

@@ -105,8 +105,12 @@ extension GroupShard {
     }
 
     private func forget(_ id: GroupID) -> [GroupRecord] {
-        state.offsets.committed(id).map { .offsetRemoved($0.key) }
-            .sorted { $0.encodedKey.lexicographicallyPrecedes($1.encodedKey) } + end(id)
+        state.offsets.committed(id).map { .offsetRemoved($0.key) }.sorted(by: Self.precedes)
+            + end(id)
+    }
+
+    private static func precedes(_ left: GroupRecord, _ right: GroupRecord) -> Bool {
+        left.encodedKey.lexicographicallyPrecedes(right.encodedKey)
     }
 
     /// What the group as a whole is, with another age.
@@ -137,7 +141,7 @@ extension GroupShard {
 
     /// Forgets what groups have committed for a topic that was deleted.
     package func forget(_ topic: TopicID) -> [GroupRecord] {
-        state.offsets.keys(of: topic).map { .offsetRemoved($0) }
+        state.offsets.keys(of: topic).map { .offsetRemoved($0) }.sorted(by: Self.precedes)
     }
 
     private func isOutdated(
@@ -190,13 +194,10 @@ extension GroupShard {
             metadata.topics[shape.topic] = GroupTopic(
                 name: name, partitionCount: shape.partitionCount)
         }
-        for (topic, known) in group.metadata?.topics ?? [:] where metadata.topics[topic] == nil {
-            let isHeld = members.keys.contains { member in
-                group.assignments[member]?.held.contains { $0.topic == topic } ?? false
-            }
-            if isHeld {
-                metadata.topics[topic] = GroupTopic(name: known.name, partitionCount: 0)
-            }
+        let gone = (group.metadata?.topics ?? [:]).filter { metadata.topics[$0.key] == nil }
+        let held = gone.isEmpty ? [] : group.heldTopics(of: members.keys)
+        for (topic, known) in gone where held.contains(topic) {
+            metadata.topics[topic] = GroupTopic(name: known.name, partitionCount: 0)
         }
         var records: [GroupRecord] = [.group(id, metadata)]
         for member in sharing.members where targets[member] != group.targets[member] {

@@ -22,11 +22,11 @@ extension GroupShard {
             next.revoking = []
         }
         let target = group.targets[key.member] ?? []
-        let kept = assignment.owned.intersection(target)
-        let grants = group.grants(key.member, target, assignment)
-        if kept.count < assignment.owned.count || !grants.isEmpty {
-            next.revoking = assignment.owned.subtracting(target)
-            next.owned = kept.union(grants)
+        let taken = assignment.owned.subtracting(target)
+        let grants = group.grants(key.member, target, assignment, giving: taken)
+        if !taken.isEmpty || !grants.isEmpty {
+            next.revoking = taken
+            next.owned = assignment.owned.subtracting(taken).union(grants)
             next.released = next.released.filter { place, _ in !grants.contains(place) }
             next.epoch = state.nextEpoch(key.group)
             next.since = wall
@@ -90,7 +90,7 @@ extension GroupShard {
         var records: [GroupRecord] = []
         for entry in entries {
             guard let topic = entry.topic else { throw .unknownTopic(entry.topicName) }
-            if let record = record(of: entry, topic, id, wall) { records.append(record) }
+            if let record = try record(of: entry, topic, id, wall) { records.append(record) }
         }
         if emptyAge(id) > 0 { records.append(.group(id, metadata(of: id, emptyAge: 0))) }
         return records
@@ -101,6 +101,7 @@ extension GroupShard {
         _ wall: Int64
     ) throws(GroupRefusal) -> [GroupRecord] {
         var records: [GroupRecord] = []
+        var known: [NamedPartition: [TopicID]]?
         for entry in entries {
             if let topic = entry.topic {
                 let place = TopicPartition(topic, entry.partition)
@@ -109,18 +110,18 @@ extension GroupShard {
                         throw .offsetOutOfRange(
                             topic: entry.topicName, partition: entry.partition, latest: latest)
                     }
-                    if let record = record(of: entry, topic, id, wall) { records.append(record) }
+                    if let record = try record(of: entry, topic, id, wall) {
+                        records.append(record)
+                    }
                     continue
                 }
                 // The poll that let it go, sent again: its commit is stored already.
                 if assignment.released[place] == entry.offset { continue }
             }
             // Of a topic that is gone there is nothing to commit, and the member need not know yet.
-            let isGone = assignment.held.contains {
-                $0.partition == entry.partition && $0.topic != entry.topic
-                    && group.topicName($0.topic) == entry.topicName
-            }
-            if isGone { continue }
+            if known == nil { known = group.names(assignment.held.union(assignment.released.keys)) }
+            let name = NamedPartition(topic: entry.topicName, partition: entry.partition)
+            if known?[name]?.contains(where: { $0 != entry.topic }) == true { continue }
             guard entry.topic != nil else { throw .unknownTopic(entry.topicName) }
             throw .partitionNotAssigned(topic: entry.topicName, partition: entry.partition)
         }
@@ -130,7 +131,11 @@ extension GroupShard {
     /// nil where just that is committed already.
     private func record(
         of entry: OffsetEntry, _ topic: TopicID, _ group: GroupID, _ wall: Int64
-    ) -> GroupRecord? {
+    ) throws(GroupRefusal) -> GroupRecord? {
+        guard entry.offset >= 0, entry.partition >= 0 else {
+            throw .offsetOutOfRange(
+                topic: entry.topicName, partition: entry.partition, latest: 0)
+        }
         let key = OffsetKey(group: group, topic: topic, partition: entry.partition)
         if let known = state.offsets.committed(key), known.offset == entry.offset,
             known.metadata == entry.metadata, known.topicName == entry.topicName

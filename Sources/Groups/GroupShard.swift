@@ -38,24 +38,28 @@ package struct GroupShard: Sendable {
                 watchVacancy(key.group, now)
             case .target(let key, _), .assignment(let key, _): watch(key, now)
             case .group(let group, _): watchVacancy(group, now)
-            case .offsetCommitted(let key, _), .offsetRemoved(let key):
+            case .offsetCommitted(let key, _):
+                // Its age is counted from the last commit.
+                deadlines.clear(.vacancy(key.group))
                 watchVacancy(key.group, now)
+            case .offsetRemoved(let key): watchVacancy(key.group, now)
             case .epochFloor: break
             }
         }
+        for key in woken { watch(key, now) }
         return woken
     }
 
     // MARK: - Silence
 
-    /// The member was heard of. A poll also shows that it works on what it owes the others.
+    /// The member was heard of. A poll also shows that it takes part in the rebalance.
     package mutating func touch(_ key: MemberKey, isPoll: Bool, now: Duration) {
         guard let group = state.groups[key.group], let member = group.members[key.member] else {
             return
         }
         deadlines.set(.session(key), now + .milliseconds(member.sessionTimeout))
-        if isPoll, group.owesRevocation(key.member) {
-            deadlines.set(.revocation(key), now + .milliseconds(member.rebalanceTimeout))
+        if isPoll, group.mustPoll(key.member) {
+            deadlines.set(.rebalance(key), now + .milliseconds(member.rebalanceTimeout))
         }
     }
 
@@ -68,22 +72,23 @@ package struct GroupShard: Sendable {
     package mutating func due(
         now: Duration, isConnected: (MemberKey) -> Bool = { _ in false }
     ) -> [Due] {
-        var found: [GroupID: Due] = [:]
+        var found: [GroupID: Set<MemberID>] = [:]
         for key in deadlines.due(now) {
             switch key {
             case .session(let key) where isConnected(key): touch(key, isPoll: false, now: now)
-            case .session(let key), .revocation(let key):
-                found[key.group, default: Due(group: key.group)].members.append(key.member)
-            case .vacancy(let group): found[group] = Due(group: group)
+            case .session(let key), .rebalance(let key):
+                found[key.group, default: []].insert(key.member)
+            case .vacancy(let group): found[group] = []
             }
         }
-        return found.values.sorted { $0.group.name < $1.group.name }
+        return found.map { Due(group: $0, members: $1.sorted()) }
+            .sorted { $0.group.name < $1.group.name }
     }
 
     /// A group and its members whose time has passed; none where the group itself is empty.
     package struct Due: Sendable {
         package let group: GroupID
-        package fileprivate(set) var members: [MemberID] = []
+        package let members: [MemberID]
     }
 
     package mutating func postpone(_ due: Due, until retry: Duration) {
@@ -94,16 +99,16 @@ package struct GroupShard: Sendable {
     private mutating func watch(_ key: MemberKey, _ now: Duration) {
         guard let group = state.groups[key.group], let member = group.members[key.member] else {
             deadlines.clear(.session(key))
-            deadlines.clear(.revocation(key))
+            deadlines.clear(.rebalance(key))
             return
         }
         if deadlines[.session(key)] == nil {
             deadlines.set(.session(key), now + .milliseconds(member.sessionTimeout))
         }
-        if !group.owesRevocation(key.member) {
-            deadlines.clear(.revocation(key))
-        } else if deadlines[.revocation(key)] == nil {
-            deadlines.set(.revocation(key), now + .milliseconds(member.rebalanceTimeout))
+        if !group.mustPoll(key.member) {
+            deadlines.clear(.rebalance(key))
+        } else if deadlines[.rebalance(key)] == nil {
+            deadlines.set(.rebalance(key), now + .milliseconds(member.rebalanceTimeout))
         }
     }
 

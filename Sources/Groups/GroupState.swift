@@ -26,8 +26,8 @@ package struct GroupState: Equatable, Sendable {
         offsets.groups + groups.keys.filter { hasMembers($0) && !offsets.contains($0) }
     }
 
-    /// An upper bound of how many groups there are.
-    var groupCount: Int { max(offsets.groupCount, groups.count) }
+    /// How many groups there are, with those that are about to be forgotten.
+    private(set) var groupCount = 0
 
     /// An epoch no member of the group ever had, also before the group was last gone.
     func nextEpoch(_ group: GroupID) -> Int64 { max(groups[group]?.epoch ?? 0, epochFloor) + 1 }
@@ -42,8 +42,8 @@ package struct GroupState: Equatable, Sendable {
     @discardableResult
     package mutating func apply(_ record: GroupRecord) -> [MemberKey] {
         switch record {
-        case .offsetCommitted, .offsetRemoved:
-            offsets.apply(record)
+        case .offsetCommitted(let key, _), .offsetRemoved(let key):
+            counting(key.group) { $0.offsets.apply(record) }
             return []
         case .epochFloor(let floor):
             epochFloor = max(epochFloor, floor)
@@ -68,8 +68,17 @@ package struct GroupState: Equatable, Sendable {
     }
 
     private mutating func change(_ id: GroupID, _ body: (inout Group) -> Void) {
-        body(&groups[id, default: Group()])
-        if groups[id]?.isVacant == true { groups[id] = nil }
+        counting(id) { state in
+            body(&state.groups[id, default: Group()])
+            if state.groups[id]?.isVacant == true { state.groups[id] = nil }
+        }
+    }
+
+    private mutating func counting(_ id: GroupID, _ body: (inout Self) -> Void) {
+        let wasThere = groups[id] != nil || offsets.contains(id)
+        body(&self)
+        let isThere = groups[id] != nil || offsets.contains(id)
+        groupCount += (isThere ? 1 : 0) - (wasThere ? 1 : 0)
     }
 
     private mutating func count(_ topics: [String], _ difference: Int, _ group: GroupID) {

@@ -4,7 +4,6 @@ package struct OffsetStore: Equatable, Sendable {
 
     package init() {}
 
-    package var groupCount: Int { offsets.count }
     package var groups: [GroupID] { Array(offsets.keys) }
 
     package func contains(_ group: GroupID) -> Bool { offsets[group] != nil }

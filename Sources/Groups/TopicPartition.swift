@@ -27,3 +27,9 @@ package struct TopicShape: Equatable, Sendable {
 
 /// The present topics by name; nil for one that is not there.
 package typealias TopicLookup = (String) -> TopicShape?
+
+/// A partition as a client names it: of whichever topic has the name now.
+struct NamedPartition: Hashable {
+    var topic: String
+    var partition: Int32
+}
