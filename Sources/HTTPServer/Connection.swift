@@ -50,6 +50,10 @@ final class Connection: @unchecked Sendable {
     var stream = StreamState.none
     enum StreamState { case none, open, finished }
 
+    /// Counts the exchanges, so that what is meant for one does not hit the next.
+    var exchangeNumber: UInt64 = 0
+    var mustEndSoon = false
+
     var expired: Deadline?
     private var deadline: Deadline?
     // The least rate: bytes that had come, and for how long the handler has waited, in this period.
@@ -70,10 +74,14 @@ final class Connection: @unchecked Sendable {
     var clientIsGone: Bool { peerEnded || isBroken }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
+    private(set) lazy var peerAddress = Address(ofPeer: peer)
+    /// What the PROXY protocol's header said.
+    var proxiedAddress: Address?
 
     // MARK: - Hot path
 
     func run() async {
+        if awaitsProxyHeader, await !readProxyHeader() { return close() }
         while await readHead() {
             exchange.started = loop.now
             if await discardMeaninglessBody() { await server.handler.handle(exchange) }
@@ -128,6 +136,7 @@ final class Connection: @unchecked Sendable {
         bodyWaited = .zero
         exchange.receivedBodyBytes = 0
         exchange.sentBytes = 0
+        exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
     }
@@ -144,6 +153,8 @@ final class Connection: @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.owner = nil
+        if !exchange.addedFields.isEmpty { exchange.addedFields = [] }
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -297,12 +308,26 @@ final class Connection: @unchecked Sendable {
         if output.isEmpty { output = [] }
         if input.isEmpty { input = [] }
         // What happened before is not told a second time.
-        if clientIsGone || server.isDraining { wakeup.wake() }
+        if clientIsGone || server.isDraining || mustEndSoon { wakeup.wake() }
         if let deadline {
             loop.timers.arm(wakeTimer, at: deadline)
         } else {
             loop.timers.cancel(wakeTimer)
         }
+    }
+
+    func ender() -> @Sendable () -> Void {
+        let number = exchangeNumber
+        return { [self] in loop.run { self.endSoon(number) } }
+    }
+
+    private func endSoon(_ number: UInt64) {
+        guard number == exchangeNumber, !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        keepsAlive = false
+        armed?.wake()
+        let cut = WheelTimer { [self] in if number == exchangeNumber { breakOff() } }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
     }
 
     func disarm() {

@@ -11,6 +11,7 @@ package final class Server: Sendable {
         package var loopCount = 0
         package var limits = Limits()
         package var observer: (any ExchangeObserver)?
+        package var proxies = TrustedProxies()
 
         package init() {}
     }

@@ -26,7 +26,7 @@ struct ConsumeStream {
         do throws(StreamError) {
             while true {
                 left -= outcome.recordCount
-                try await flush(&pager, outcome)
+                try await flush(&pager, outcome, watcher)
                 if left == 0 || exchange.serverIsDraining { break }
                 do throws(Problem) {
                     outcome = try await next(&pager, outcome, watcher, left)
@@ -78,7 +78,7 @@ struct ConsumeStream {
     /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the
     /// cursor.
     private func flush(
-        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome
+        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, _ watcher: Watcher
     ) async throws(StreamError) {
         if exchange.clientIsGone { throw .clientGone }
         if request.form == .events, outcome.recordCount > 0,
@@ -90,6 +90,7 @@ struct ConsumeStream {
         let bytes = pager.writer.bytes
         pager.writer = JSONWriter()
         try await exchange.write(bytes)
+        if await exchange.pace() { watcher.extend(to: exchange.now + Limits.heartbeat) }
     }
 
     private func writeHeartbeat(_ pager: inout RecordPager) {

@@ -63,7 +63,7 @@ struct ReadRequest {
         return .earliest
     }
 
-    private static func form(accepted head: RequestHead) throws(Problem) -> Form {
+    static func form(accepted head: RequestHead) throws(Problem) -> Form {
         guard let value = head.value(of: .accept) else { return .page }
         let best = Accept(head.bytes[value]).best(of: [
             "application/json", "application/x-ndjson", "text/event-stream",

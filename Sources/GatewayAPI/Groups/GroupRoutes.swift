@@ -19,7 +19,9 @@ struct GroupRoutes {
         writer.beginObject()
         writer.name("groups")
         writer.beginArray()
-        for group in groups { writer.group(group) }
+        for group in groups where !exchange.operations(onGroup: group).isEmpty {
+            writer.group(group)
+        }
         writer.endArray()
         writer.endObject()
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
@@ -43,14 +45,18 @@ struct GroupRoutes {
 
     func commit(_ exchange: Exchange, _ group: String) async throws(Problem) {
         let document = try CommitDocument(parsing: await exchange.controlBody())
+        if let topic = document.topic { try exchange.require(.read, onTopic: topic) }
         let offsets = try offsets(of: document)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         try await commit(group, offsets)
         exchange.respond(Response(status: 204, contentType: nil))
     }
 
     func listOffsets(_ exchange: Exchange, _ group: String) async throws(Problem) {
         try await checkExists(group)
-        let offsets = try await committed(group)
+        let offsets = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("offsets")
@@ -71,8 +77,12 @@ struct GroupRoutes {
     /// Sets the offsets, or with `dryRun` only says what it would set.
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
         let document = try ResetDocument(parsing: await exchange.controlBody())
-        let before = try await committed(group)
+        let before = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
+        for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
         writer.beginObject()

@@ -10,10 +10,7 @@ extension Problem {
                 .invalidName,
                 "A group name is 1 to 249 of the characters A-Z a-z 0-9 . _ - and not `.` or `..`.")
         case .unknownGroup(let group):
-            self.init(
-                .unknownGroup,
-                "There is no group \(group). A group begins with its first commit: "
-                    + "POST /v1/groups/\(group)/offsets.", [("group", .string(group))])
+            self = .unknownGroup(group)
         case .unknownTopic(let name): self.init(BackendError.unknownTopic(name))
         case .unknownPartition(let topic, let partition, let count):
             self.init(BackendError.unknownPartition(partition, partitionCount: count))
@@ -38,5 +35,12 @@ extension Problem {
                 .limitReached, "There are \(limit) groups already. Delete one that is not needed.")
         case .backend(let error): self.init(error)
         }
+    }
+
+    static func unknownGroup(_ group: String) -> Problem {
+        Problem(
+            .unknownGroup,
+            "There is no group \(group). A group begins with its first commit: "
+                + "POST /v1/groups/\(group)/offsets.", [("group", .string(group))])
     }
 }

@@ -7,6 +7,7 @@ package enum Route: UInt8, CaseIterable, Sendable {
     case produce
     case readPartition, readTopic
     case listGroups, describeGroup, deleteGroup, commitOffsets, listOffsets, resetOffsets
+    case createTicket
     case live, ready, metrics, openAPI
 
     package var method: Method {
@@ -17,7 +18,7 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .createTopic, .resetOffsets: .put
         case .alterTopic: .patch
         case .deleteTopic, .deleteRecords, .deleteGroup: .delete
-        case .produce, .commitOffsets: .post
+        case .produce, .commitOffsets, .createTicket: .post
         }
     }
 
@@ -30,6 +31,7 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .listGroups: "/v1/groups"
         case .describeGroup, .deleteGroup: "/v1/groups/{group}"
         case .commitOffsets, .listOffsets, .resetOffsets: "/v1/groups/{group}/offsets"
+        case .createTicket: "/v1/tickets"
         case .live: "/livez"
         case .ready: "/readyz"
         case .metrics: "/metrics"
@@ -46,11 +48,13 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .deleteRecords: ["before"]
         case .resetOffsets: ["dryRun"]
         case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
-            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .live, .ready, .metrics,
+            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .createTicket, .live, .ready, .metrics,
             .openAPI:
             []
         }
     }
 
-    private static let readParameters = ["cursor", "from", "maxRecords", "maxBytes", "waitMs"]
+    private static let readParameters = [
+        "cursor", "from", "maxRecords", "maxBytes", "waitMs", "ticket",
+    ]
 }
