@@ -91,17 +91,20 @@ package final class Meter: Sendable {
     /// Takes one request, or says which quota is used up and how long to wait.
     package func admit(now: Instant) -> (quota: String, wait: Duration)? {
         buckets.withLock {
-            let waits = [
-                ("requestsPerSecond", $0.requests?.wait(for: 1, now: now) ?? .zero),
-                // Any credit will do: how many bytes a request has is not known before its end.
-                ("bytesInPerSecond", $0.bytesIn?.wait(for: 0, now: now) ?? .zero),
-                ("bytesOutPerSecond", $0.bytesOut?.wait(for: 0, now: now) ?? .zero),
-            ]
-            guard let longest = waits.max(by: { $0.1 < $1.1 }), longest.1 > .zero else {
-                $0.requests?.use(1, now: now)
-                return nil
+            let requests = $0.requests?.wait(for: 1, now: now) ?? .zero
+            // Any credit will do: how many bytes a request has is not known before its end.
+            let bytesIn = $0.bytesIn?.wait(for: 0, now: now) ?? .zero
+            let bytesOut = $0.bytesOut?.wait(for: 0, now: now) ?? .zero
+            let longest = max(requests, bytesIn, bytesOut)
+            if longest > .zero {
+                let quota =
+                    longest == requests
+                    ? "requestsPerSecond"
+                    : longest == bytesIn ? "bytesInPerSecond" : "bytesOutPerSecond"
+                return (quota, longest)
             }
-            return (longest.0, longest.1)
+            $0.requests?.use(1, now: now)
+            return nil
         }
     }
 

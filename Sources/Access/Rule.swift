@@ -58,7 +58,10 @@ package struct Rule: Equatable, Sendable {
     package var text: String {
         let star = isPrefix ? "*" : ""
         let place = resource == .server ? "" : ":\(String(decoding: name, as: UTF8.self))\(star)"
-        return "\(resource.rawValue)\(place)=\(operations.text)"
+        let words =
+            operations == resource.operations && resource != .server
+            ? "all" : operations.text
+        return "\(resource.rawValue)\(place)=\(words)"
     }
 
     func covers(_ resource: Resource, _ name: Span<UInt8>) -> Bool {

@@ -56,7 +56,8 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
         case .accept, .connection, .expect, .forwarded, .ifNoneMatch, .traceparent, .userAgent,
             .xForwardedFor:
             true
-        case .accessControlRequestMethod, .accessControlRequestPrivateNetwork, .authorization, .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,
+        case .accessControlRequestMethod, .accessControlRequestPrivateNetwork, .authorization,
+            .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,
             .ifEndOffset, .lastEventID, .origin, .producerEpoch, .producerID, .producerSequence,
             .secFetchSite, .transferEncoding:
             false

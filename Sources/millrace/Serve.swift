@@ -48,10 +48,11 @@ struct Serve: ParsableCommand {
     var logLevel = "info"
 
     /// The options that have a variable, each as it is written.
-    static let flags = [
-        "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
-        "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
-    ] + AccessOptions.flags
+    static let flags =
+        [
+            "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
+            "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+        ] + AccessOptions.flags
 
     func validate() throws {
         _ = try address()

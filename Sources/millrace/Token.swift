@@ -150,7 +150,8 @@ struct Token: ParsableCommand {
                 "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000,
             ]
             guard let last = text.last, let unit = units[last],
-                let count = Int64(text.dropLast()), (1...36_500).contains(count)
+                let count = Int64(text.dropLast()),
+                (1...36_500).contains(count)
                     || last != "d" && (1...1_000_000_000).contains(count)
             else { return nil }
             return count * unit

@@ -46,7 +46,9 @@ struct BrowserPolicy: Sendable {
         var isNumeric = true
         while end < host.endIndex, host[end] != UInt8(ascii: ":") {
             let byte = host[end]
-            if byte == UInt8(ascii: ".") { hasDot = true } else if byte &- 0x30 > 9 {
+            if byte == UInt8(ascii: ".") {
+                hasDot = true
+            } else if byte &- 0x30 > 9 {
                 isNumeric = false
             }
             end += 1

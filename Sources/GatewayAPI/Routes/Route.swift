@@ -48,8 +48,8 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .deleteRecords: ["before"]
         case .resetOffsets: ["dryRun"]
         case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
-            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .createTicket, .live, .ready, .metrics,
-            .openAPI:
+            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .createTicket, .live,
+            .ready, .metrics, .openAPI:
             []
         }
     }

@@ -1,7 +1,7 @@
 import Glibc
 
-/// An address of IPv4 or IPv6, without a port. One of IPv4 is kept as IPv6 maps it (::ffff:a.b.c.d),
-/// so that both spellings of it are one.
+/// An address of IPv4 or IPv6, without a port. One of IPv4 is kept as IPv6 maps it
+/// (::ffff:a.b.c.d), so that both spellings of it are one.
 package struct Address: Equatable, Sendable {
     /// 16 bytes, the first of the network first.
     package let bytes: [UInt8]
