@@ -40,7 +40,7 @@ MAY = {
 }
 CREATES = {"create", "join", "commit"}
 BODIES = {
-    "createTopic": {}, "alterTopic": {"retentionMs": 1000}, "createTicket": {"topic": "TOPIC"},
+    "createTopic": {}, "alterTopic": {"retentionMs": 604800000}, "createTicket": {"topic": "TOPIC"},
     "produce": {"records": [{"value": 1}]},
     "commitOffsets": {"offsets": [{"topic": "TOPIC", "partition": 0, "offset": 0}]},
     "resetOffsets": {"to": "earliest"},
@@ -255,9 +255,10 @@ def test_a_revoked_token_ends_long_polls_and_uploads(guarded):
             time.sleep(0.01)
 
     def upload():
-        with pytest.raises(requests.RequestException):
-            requests.post(guarded.server.base + "/v1/topics/own-t/records", data=lines(),
-                          headers={**bearer(mine), "Content-Type": "application/x-ndjson"})
+        answer = requests.post(guarded.server.base + "/v1/topics/own-t/records", data=lines(),
+                               headers={**bearer(mine), "Content-Type": "application/x-ndjson"})
+        # As in a drain: what came so far is appended, and the problem says how much that is.
+        assert answer.status_code == 503 and answer.json()["recordCount"] < 2000
 
     assert revoke_while(guarded, upload, mine) < 5
 
@@ -434,8 +435,9 @@ def test_quotas_tell_a_true_retry_after(tmp_path):
         with server.stream("/v1/topics/t/records?maxRecords=120", "application/x-ndjson",
                            **bearer(tokens["slow"])) as stream:
             assert sum(1 for line in stream.iter_lines() if b'"offset"' in line) == 120
-        assert ask("slow").status == 429
+        # 130 kB at 20 kB a second behind a burst of 40 kB, and all of it paid for at the end.
         assert time.monotonic() - began >= 2
+        assert ask("slow").status == 200
 
 
 def test_off_loopback_it_wants_a_file_or_a_waiver(tmp_path):
