@@ -50,6 +50,10 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var stream = StreamState.none
     enum StreamState { case none, open, finished }
 
+    /// Counts the exchanges, so that what is meant for one does not hit the next.
+    var exchangeNumber: UInt64 = 0
+    var mustEndSoon = false
+
     var expired: Deadline?
     private(set) var deadline: Deadline?
     var bodyRate = BodyRate()
@@ -70,10 +74,14 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var clientIsGone: Bool { peerEnded || isBroken }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
+    private(set) lazy var peerAddress = Address(ofPeer: peer)
+    /// What the PROXY protocol's header said.
+    var proxiedAddress: Address?
 
     // MARK: - Hot path
 
     func run() async {
+        if awaitsProxyHeader, await !readProxyHeader() { return close() }
         switch await firstBytes() {
         case .http2:
             let session = HTTP2Session(self)
@@ -161,6 +169,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         bodyRate = BodyRate()
         exchange.receivedBodyBytes = 0
         exchange.sentBytes = 0
+        exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
     }
@@ -177,6 +186,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.owner = nil
+        if !exchange.addedFields.isEmpty { exchange.addedFields = [] }
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -336,10 +347,25 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
         if output.isEmpty { output = [] }
         if input.isEmpty { input = [] }
-        armed.arm(wakeup, until: deadline, isDue: clientIsGone || server.isDraining)
+        let isDue = clientIsGone || server.isDraining || mustEndSoon
+        armed.arm(wakeup, until: deadline, isDue: isDue)
     }
 
     func disarm() { armed.disarm() }
+
+    func ender() -> @Sendable () -> Void {
+        let number = exchangeNumber
+        return { [self] in loop.run { self.endSoon(number) } }
+    }
+
+    private func endSoon(_ number: UInt64) {
+        guard number == exchangeNumber, !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        keepsAlive = false
+        armed.wake()
+        let cut = WheelTimer { [self] in if number == exchangeNumber { breakOff() } }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
+    }
 
     func resumeReader() {
         let waiter = readWaiter

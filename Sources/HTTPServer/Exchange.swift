@@ -16,6 +16,11 @@ package final class Exchange {
     /// When the head was complete.
     package internal(set) var started = Instant(nanoseconds: 0)
 
+    /// What the handler keeps with the exchange until its end: who asks, say.
+    package var owner: AnyObject?
+    /// Fields the handler wants on whatever answer follows, names in lower case.
+    package var addedFields: [(name: String, value: String)] = []
+
     init(_ carrier: any ExchangeCarrier) { self.carrier = carrier }
 
     // MARK: - The request
@@ -45,12 +50,21 @@ package final class Exchange {
 
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
     /// told. The first answer counts: one that comes behind it is a bug of the handler.
-    package func respond(_ response: Response) { carrier.respond(response) }
+    package func respond(_ response: Response) { carrier.respond(withAddedFields(response)) }
+
+    private func withAddedFields(_ response: Response) -> Response {
+        if addedFields.isEmpty { return response }
+        var response = response
+        response.fields += addedFields
+        return response
+    }
 
     // MARK: - The response, as a stream
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
-    package func startStream(_ response: Response) { carrier.startStream(response) }
+    package func startStream(_ response: Response) {
+        carrier.startStream(withAddedFields(response))
+    }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
     /// the client is gone or was cut for reading too slowly.
@@ -75,11 +89,26 @@ package final class Exchange {
     /// The client closed its end, or the connection broke. A client that only ended its sending
     /// side cannot be told apart: answers are still tried, but nothing waits for it.
     package var clientIsGone: Bool { carrier.clientIsGone }
-    package var serverIsDraining: Bool { carrier.server.isDraining }
+    /// Also where only this exchange is to end soon (`ender`).
+    package var serverIsDraining: Bool { carrier.server.isDraining || carrier.mustEndSoon }
+
+    /// Ends this exchange from any thread, as a drain of the server would: long-polls return,
+    /// streams end with their cursor. What still goes on `Limits.lingering` later is cut, as are
+    /// uploads and readers that do not read. Does nothing once the exchange is over.
+    package func ender() -> @Sendable () -> Void { carrier.ender() }
     /// The loop's time, read once per turn.
     package var now: Instant { carrier.loop.now }
     /// The other end of the connection as `address:port`, for the access log.
     package var peer: String { carrier.peer }
+    /// Who asks, as the listed balancers in front say (`TrustedProxies`), without a port; nil where
+    /// none are listed.
+    package var proxiedClient: String? {
+        carrier.server.configuration.proxies.ranges.isEmpty
+            ? nil : carrier.clientAddress(head)?.text
+    }
+    /// Who asks, with balancers or without, as far as it tells clients apart: of IPv6 the network.
+    /// Empty where it cannot be told.
+    package var clientNetwork: String { carrier.clientAddress(head)?.client.text ?? "" }
 }
 
 /// A response's head and, unless it is streamed, its body.

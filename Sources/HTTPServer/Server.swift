@@ -12,6 +12,7 @@ package final class Server: Sendable {
         package var loopCount = 0
         package var limits = Limits()
         package var observer: (any ExchangeObserver)?
+        package var proxies = TrustedProxies()
 
         package init() {}
     }

@@ -32,7 +32,7 @@ struct ConsumeStream {
         do throws(StreamError) {
             while true {
                 left -= outcome.recordCount
-                try await flush(&pager, outcome)
+                try await flush(&pager, outcome, watcher)
                 if left == 0 || exchange.serverIsDraining { break }
                 do throws(Problem) {
                     if try await hasNews() {
@@ -108,7 +108,7 @@ struct ConsumeStream {
     /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the
     /// cursor.
     private func flush(
-        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome
+        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, _ watcher: Watcher
     ) async throws(StreamError) {
         if exchange.clientIsGone { throw .clientGone }
         if form == .events, outcome.recordCount > 0,
@@ -120,6 +120,7 @@ struct ConsumeStream {
         let bytes = pager.writer.bytes
         pager.writer = JSONWriter()
         try await exchange.write(bytes)
+        if await exchange.pace() { watcher.extend(to: exchange.now + Limits.heartbeat) }
     }
 
     private func writeHeartbeat(_ pager: inout RecordPager) {

@@ -19,7 +19,9 @@ struct GroupRoutes {
         writer.beginObject()
         writer.name("groups")
         writer.beginArray()
-        for group in groups { writer.summary(group) }
+        for group in groups where !exchange.operations(onGroup: group.name).isEmpty {
+            writer.summary(group)
+        }
         writer.endArray()
         writer.endObject()
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
@@ -43,7 +45,9 @@ struct GroupRoutes {
 
     func commit(_ exchange: Exchange, _ group: String) async throws(Problem) {
         let document = try CommitDocument(parsing: await exchange.controlBody())
+        if let topic = document.topic { try exchange.require(.read, onTopic: topic) }
         let offsets = try offsets(of: document)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if let member = document.memberID, let epoch = document.memberEpoch {
             try checkName(member, of: "member")
             try await coordinating { () async throws(GroupError) in
@@ -57,7 +61,9 @@ struct GroupRoutes {
 
     func listOffsets(_ exchange: Exchange, _ group: String) async throws(Problem) {
         _ = try await find(group: group)
-        let offsets = try await committed(group)
+        let offsets = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("offsets")
@@ -78,9 +84,13 @@ struct GroupRoutes {
     /// Sets the offsets, or with `dryRun` only says what it would set.
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
         let document = try ResetDocument(parsing: await exchange.controlBody())
-        let before = try await committed(group)
+        let before = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
         if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
+        for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
         writer.beginObject()

@@ -65,6 +65,7 @@ struct MemberPoll {
     private func read(
         _ view: MemberView
     ) async throws(Problem) -> (pager: RecordPager, outcome: RecordPager.Outcome) {
+        try exchange.requireRead(view)
         let positions = try seat.positions(view, document.cursor)
         let beginnings = seat.beginnings(view, positions, document.cursor)
         if !beginnings.isEmpty {

@@ -11,6 +11,7 @@ struct MemberRoutes {
 
     func join(_ exchange: Exchange, _ group: String) async throws(Problem) {
         let request = try JoinRequest(parsing: await exchange.controlBody())
+        for topic in request.topics { try exchange.require(.read, onTopic: topic) }
         let view = try await coordinating { () async throws(GroupError) in
             try await coordinator.join(group, request)
         }
@@ -27,6 +28,7 @@ struct MemberRoutes {
 
     func poll(_ exchange: Exchange, _ group: String, _ member: String) async throws(Problem) {
         let document = try PollDocument(parsing: await exchange.controlBody())
+        if !document.commit.isEmpty { try exchange.require(.commit, onGroup: group) }
         try await MemberPoll(
             exchange: exchange, seat: seat(group, member), document: document, maxWait: maxWait
         ).answer()
@@ -78,6 +80,7 @@ struct MemberRoutes {
             try await coordinator.view(group, member, epoch: epoch)
         }
         let seat = seat(group, member)
+        try exchange.requireRead(view)
         try await ConsumeStream(
             exchange: exchange, form: form, maxRecords: limit.map { Int(clamping: $0) },
             growing: nil, seat: (seat, view)
@@ -86,5 +89,13 @@ struct MemberRoutes {
 
     private func seat(_ group: String, _ member: String) -> Seat {
         Seat(coordinator: coordinator, backend: backend, group: group, member: member)
+    }
+}
+
+extension Exchange {
+    /// Whoever speaks for a member must be allowed to read what it has, whoever had it join.
+    func requireRead(_ view: MemberView) throws(Problem) {
+        guard caller != nil else { return }
+        for topic in Set(view.assignment.map(\.topic)) { try require(.read, onTopic: topic) }
     }
 }

@@ -22,11 +22,7 @@ extension Problem {
             self = .partitionNotAssigned(topic, partition)
         case .groupNotEmpty(let group): self = .groupNotEmpty(group)
         case .unknownGroup(let group):
-            self.init(
-                .unknownGroup,
-                "There is no group \(group). A group begins with its first member, POST "
-                    + "/v1/groups/\(group)/members, or commit, POST /v1/groups/\(group)/offsets.",
-                [("group", .string(group))])
+            self = .unknownGroup(group)
         case .unknownTopic(let name): self.init(BackendError.unknownTopic(name))
         case .unknownPartition(let topic, let partition, let count):
             self.init(BackendError.unknownPartition(partition, partitionCount: count))
@@ -103,5 +99,13 @@ extension Problem {
                 ("memberId", .string(view.memberID)), ("memberEpoch", .integer(view.epoch)),
                 ("assignment", .raw(writer.bytes)),
             ])
+    }
+
+    static func unknownGroup(_ group: String) -> Problem {
+        Problem(
+            .unknownGroup,
+            "There is no group \(group). A group begins with its first member, POST "
+                + "/v1/groups/\(group)/members, or commit, POST /v1/groups/\(group)/offsets.",
+            [("group", .string(group))])
     }
 }

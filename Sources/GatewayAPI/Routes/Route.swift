@@ -8,6 +8,7 @@ package enum Route: UInt8, CaseIterable, Sendable {
     case readPartition, readTopic
     case listGroups, describeGroup, deleteGroup, commitOffsets, listOffsets, resetOffsets
     case joinGroup, pollMember, streamMember, heartbeatMember, leaveGroup
+    case createTicket
     case live, ready, metrics, openAPI
 
     package var method: Method {
@@ -18,7 +19,8 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .createTopic, .resetOffsets: .put
         case .alterTopic: .patch
         case .deleteTopic, .deleteRecords, .deleteGroup, .leaveGroup: .delete
-        case .produce, .commitOffsets, .joinGroup, .pollMember, .heartbeatMember: .post
+        case .produce, .commitOffsets, .joinGroup, .pollMember, .heartbeatMember, .createTicket:
+            .post
         }
     }
 
@@ -36,6 +38,7 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .pollMember: "/v1/groups/{group}/members/{member}/poll"
         case .streamMember: "/v1/groups/{group}/members/{member}/records"
         case .heartbeatMember: "/v1/groups/{group}/members/{member}/heartbeat"
+        case .createTicket: "/v1/tickets"
         case .live: "/livez"
         case .ready: "/readyz"
         case .metrics: "/metrics"
@@ -54,10 +57,12 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .streamMember: ["memberEpoch", "cursor", "maxRecords"]
         case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
             .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .joinGroup, .pollMember,
-            .heartbeatMember, .leaveGroup, .live, .ready, .metrics, .openAPI:
+            .heartbeatMember, .leaveGroup, .createTicket, .live, .ready, .metrics, .openAPI:
             []
         }
     }
 
-    private static let readParameters = ["cursor", "from", "maxRecords", "maxBytes", "waitMs"]
+    private static let readParameters = [
+        "cursor", "from", "maxRecords", "maxBytes", "waitMs", "ticket",
+    ]
 }

@@ -33,6 +33,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
     /// Reset by either side, ended, or its connection is gone.
     private var isClosed = false
+    /// Who asked may not go on.
+    private(set) var mustEndSoon = false
 
     init(_ id: Int32, _ session: HTTP2Session, _ block: FieldBlock, isWhole: Bool) {
         self.id = id
@@ -284,10 +286,25 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     // MARK: - Waiting and its end
 
     func arm(_ wakeup: Wakeup, until deadline: Instant?) {
-        armed.arm(wakeup, until: deadline, isDue: clientIsGone || server.isDraining)
+        let isDue = clientIsGone || server.isDraining || mustEndSoon
+        armed.arm(wakeup, until: deadline, isDue: isDue)
     }
 
     func disarm() { armed.disarm() }
+
+    func ender() -> @Sendable () -> Void {
+        { [self] in loop.run { self.endSoon() } }
+    }
+
+    private func endSoon() {
+        guard !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        armed.wake()
+        let cut = WheelTimer { [self] in reset(.cancel) }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
+    }
+
+    func clientAddress(_ head: RequestHead) -> Address? { connection.clientAddress(head) }
 
     func wake() { armed.wake() }
 
