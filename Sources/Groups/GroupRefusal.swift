@@ -33,6 +33,8 @@ package struct OffsetEntry: Equatable, Sendable {
     /// partition; another may mean a topic that was there before.
     package var exceeds: Int64?
 
+    var name: NamedPartition { NamedPartition(topic: topicName, partition: partition) }
+
     package init(
         topicName: String, topic: TopicID?, partition: Int32, offset: Int64, metadata: String = ""
     ) {

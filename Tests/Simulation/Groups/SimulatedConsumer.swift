@@ -87,6 +87,8 @@ struct SimulatedConsumer {
     /// As told last; 0 for none.
     var epoch: Int64 = 0
     var owned: [TopicPartition: String] = [:]
+    /// Taken away by the last answer: the next poll may commit it.
+    var leaving: [TopicPartition: String] = [:]
     /// What it works on: from the answer that gave it until the poll that lets it go.
     var working: Set<TopicPartition> = []
     var positions: [TopicPartition: Int64] = [:]
