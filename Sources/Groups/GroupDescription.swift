@@ -42,10 +42,16 @@ extension GroupShard {
         let group = state.groups[id] ?? Group()
         let members = group.members.keys.sorted().map { group.describe($0) }
         return GroupDescription(
-            state: members.isEmpty ? .empty : group.isStable ? .stable : .rebalancing,
+            state: summary(id).state,
             assignor: Assignor.chosen(by: group.members.values),
             changedAt: group.metadata?.changedAt ?? 0, reason: group.metadata?.reason ?? "",
             members: members)
+    }
+
+    /// What a list says of a group that is there.
+    package func summary(_ id: GroupID) -> (state: GroupDescription.State, memberCount: Int) {
+        guard let group = state.groups[id], !group.members.isEmpty else { return (.empty, 0) }
+        return (group.isStable ? .stable : .rebalancing, group.members.count)
     }
 
     /// A member as its own answers show it; nil where it is not there.

@@ -98,6 +98,26 @@ extension GroupCoordinator {
             })
     }
 
+    /// Polls once more for one that waited and has news; throws `.supersededPoll` where a newer one
+    /// has come.
+    package func lookAgain(_ poll: Poll) async throws(GroupError) -> Poll {
+        let (key, epoch) = (poll.key, poll.view.epoch)
+        let wall = time.wallMilliseconds()
+        return try await change(
+            key,
+            { groups, _ throws(GroupRefusal) in
+                try groups.poll(key, epoch: epoch, commit: [], wall: wall)
+            },
+            unless: { state in
+                let isSuperseded = state.watches.isSuperseded(key, poll.number)
+                return isSuperseded ? .supersededPoll(key.member.name) : nil
+            },
+            then: { state, now in
+                state.groups.touch(key, isPoll: true, now: now)
+                return Poll(key: key, number: poll.number, view: state.groups.view(key))
+            })
+    }
+
     package func end(_ poll: Poll) {
         withWatches(poll.key) { $0.endPoll(poll.key, poll.number) }
     }
@@ -177,12 +197,16 @@ extension GroupCoordinator {
     private func change<Answer: Sendable>(
         _ key: MemberKey,
         _ decide: (GroupShard, TopicLookup) throws(GroupRefusal) -> [GroupRecord],
+        unless stop: (CoordinatorShard) -> GroupError? = { _ in nil },
         then look: (inout CoordinatorShard, _ now: Duration) -> Answer
     ) async throws(GroupError) -> Answer {
         try await change(
             shard: shard(of: key.group), decide,
-            refused: { refusal, groups in GroupError(refusal, key.group, groups.view(key)) },
-            then: look)
+            refused: { refusal, groups in
+                GroupError(
+                    refusal, key.group, groups.view(key), shards: shardIndexes.count)
+            },
+            unless: stop, then: look)
     }
 
     private func key(_ group: String, _ member: String) throws(GroupError) -> MemberKey {

@@ -1,4 +1,4 @@
-import Groups
+package import Groups
 import Platform
 
 /// One offset of a commit, by the topic's name.
@@ -28,6 +28,13 @@ package struct GroupOffset: Equatable, Sendable {
     package var committedAt: Int64
     /// The member that has the partition.
     package var owner: String?
+}
+
+/// A group in the list of all.
+package struct GroupSummary: Equatable, Sendable {
+    package var name: String
+    package var state: GroupDescription.State
+    package var memberCount: Int
 }
 
 extension GroupCoordinator {
@@ -129,12 +136,14 @@ extension GroupCoordinator {
     }
 
     /// The names of all groups with their state, sorted.
-    package func groups() async throws(GroupError) -> [(name: String, GroupDescription)] {
-        var found: [(name: String, GroupDescription)] = []
+    package func groups() async throws(GroupError) -> [GroupSummary] {
+        var found: [GroupSummary] = []
         for index in shardIndexes {
             found += try await look(shard: index) { state, _ in
-                state.groups.state.groupIDs.compactMap { id in
-                    state.groups.describe(id).map { (id.name, $0) }
+                state.groups.state.groupIDs.map { id in
+                    let (groupState, memberCount) = state.groups.summary(id)
+                    return GroupSummary(
+                        name: id.name, state: groupState, memberCount: memberCount)
                 }
             }
         }
@@ -181,14 +190,17 @@ extension GroupCoordinator {
         _ id: GroupID, _ decide: (GroupShard, TopicLookup) throws(GroupRefusal) -> [GroupRecord]
     ) async throws(GroupError) {
         try await change(
-            shard: shard(of: id), decide, refused: { refusal, _ in GroupError(refusal, id) },
+            shard: shard(of: id), decide,
+            refused: { refusal, _ in GroupError(refusal, id, shards: shardIndexes.count) },
             then: { _, _ in })
     }
 }
 
 extension GroupError {
     /// A refusal, of a request that speaks for `member` or for the group as a whole.
-    init(_ refusal: GroupRefusal, _ group: GroupID, _ member: MemberView? = nil) {
+    init(
+        _ refusal: GroupRefusal, _ group: GroupID, _ member: MemberView? = nil, shards: Int
+    ) {
         switch refusal {
         case .unknownGroup: self = .unknownGroup(group.name)
         case .unknownMember: self = .unknownMember(member?.memberID ?? "")
@@ -200,7 +212,7 @@ extension GroupError {
                 topic: topic, partition: Int(partition), latest: Offset(0))
         case .unknownTopic(let name): self = .unknownTopic(name)
         case .groupNotEmpty: self = .groupNotEmpty(group.name)
-        case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * Limits.stateShards)
+        case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * shards)
         case .tooManyMembers(let limit): self = .tooManyMembers(limit: limit)
         case .tooManyPartitions(let limit): self = .tooManyPartitions(limit: limit)
         }

@@ -68,12 +68,14 @@ package final class GroupCoordinator: Sendable {
     // MARK: - Decide, append, apply; then wait
 
     /// Under the lock the records get their place in the log and in the state, in one order, and
-    /// `look` sees what came of it. Where the append throws, nothing has changed; where the wait
-    /// throws, the shard's log takes no more records, and reads fail as this does.
+    /// `look` sees what came of it; `stop` may end it before. Where the append throws, nothing has
+    /// changed; where the wait throws, the shard's log takes no more records, and reads fail as
+    /// this does.
     func change<Answer: Sendable>(
         shard index: Int,
         _ decide: (GroupShard, TopicLookup) throws(GroupRefusal) -> [GroupRecord],
         refused: (GroupRefusal, GroupShard) -> GroupError,
+        unless stop: (CoordinatorShard) -> GroupError? = { _ in nil },
         then look: (inout CoordinatorShard, _ now: Duration) -> Answer
     ) async throws(GroupError) -> Answer {
         let now = sessionNow
@@ -81,6 +83,7 @@ package final class GroupCoordinator: Sendable {
         let (result, last) = try shards[index].state.withLock {
             (state) throws(GroupError) -> (Result<Answer, GroupError>, StateTicket?) in
             try state.check()
+            if let error = stop(state) { throw error }
             let records: [GroupRecord]
             do throws(GroupRefusal) {
                 records = try decide(state.groups, topics.shape)

@@ -41,8 +41,12 @@ struct ConsumeStream {
                     }
                     outcome = try await next(&pager, outcome, watcher, left)
                 } catch {
-                    if error.code == .unknownTopic, seat != nil { continue }
-                    write(error, to: &pager)
+                    // Deleted: the member's next poll tells it.
+                    if error.code == .unknownTopic, seat != nil {
+                        writeChange(&pager)
+                    } else {
+                        write(error, to: &pager)
+                    }
                     break
                 }
             }

@@ -217,7 +217,7 @@ struct RecordPager {
     /// All positions, beginning at one that the positions choose, and no two reads in a row alike.
     private func order() -> [Int] {
         let count = positions.count
-        if count == 1 { return [0] }
+        if count <= 1 { return Array(0..<count) }
         var mixed = positions.reduce(UInt64(count)) { $0 &+ UInt64(bitPattern: $1.next.value) }
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB

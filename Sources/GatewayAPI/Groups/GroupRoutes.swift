@@ -19,7 +19,7 @@ struct GroupRoutes {
         writer.beginObject()
         writer.name("groups")
         writer.beginArray()
-        for (name, group) in groups { writer.summary(name, group) }
+        for group in groups { writer.summary(group) }
         writer.endArray()
         writer.endObject()
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
@@ -79,9 +79,7 @@ struct GroupRoutes {
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
         let document = try ResetDocument(parsing: await exchange.controlBody())
         let before = try await committed(group)
-        if dryRun, !before.isEmpty, try await find(group: group).state != .empty {
-            throw Problem(GroupError.groupNotEmpty(group))
-        }
+        if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
         let offsets = try await targets(of: document, before)
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
@@ -150,6 +148,13 @@ struct GroupRoutes {
         }
     }
 
+    private func hasMembers(_ group: String) async throws(Problem) -> Bool {
+        do { return try await find(group: group).state != .empty } catch {
+            if error.code == .unknownGroup { return false }
+            throw error
+        }
+    }
+
     private func committed(_ group: String) async throws(Problem) -> [GroupOffset] {
         try await coordinating { () async throws(GroupError) in
             try await coordinator.committed(group)
@@ -165,14 +170,14 @@ struct GroupRoutes {
 
 extension JSONWriter {
     /// `{"group","state","memberCount"}`
-    fileprivate mutating func summary(_ group: String, _ description: GroupDescription) {
+    fileprivate mutating func summary(_ group: GroupSummary) {
         beginObject()
         name("group")
-        string(group)
+        string(group.name)
         name("state")
-        string(description.state.rawValue)
+        string(group.state.rawValue)
         name("memberCount")
-        integer(Int64(description.members.count))
+        integer(Int64(group.memberCount))
         endObject()
     }
 

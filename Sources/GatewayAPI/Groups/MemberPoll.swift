@@ -24,17 +24,20 @@ struct MemberPoll {
             seat.coordinator.end(poll)
         }
         while true {
-            let page = try await read(poll.view)
-            var pager = page.pager
-            var outcome = page.outcome
-            if outcome.recordCount > 0 || poll.view.epoch != document.memberEpoch {
-                return finish(&pager, outcome, poll.view)
-            }
-            switch try await wait(&pager, &outcome, watcher, poll, until: deadline) {
-            case .records, .nothing: return finish(&pager, outcome, poll.view)
-            case .news:
-                seat.coordinator.end(poll)
-                poll = try await take(poll.view.epoch, [])
+            do {
+                let page = try await read(poll.view)
+                var pager = page.pager
+                var outcome = page.outcome
+                if outcome.recordCount > 0 || poll.view.epoch != document.memberEpoch {
+                    return finish(&pager, outcome, poll.view)
+                }
+                switch try await wait(&pager, &outcome, watcher, poll, until: deadline) {
+                case .records, .nothing: return finish(&pager, outcome, poll.view)
+                case .news: poll = try await lookAgain(poll)
+                }
+            } catch {
+                // A topic was deleted under the read: without it, until the assignment says so.
+                guard error.code == .unknownTopic else { throw error }
             }
         }
     }
@@ -47,6 +50,14 @@ struct MemberPoll {
         try await coordinating { () async throws(GroupError) in
             try await seat.coordinator.poll(
                 seat.group, seat.member, epoch: epoch, commit: commit)
+        }
+    }
+
+    private func lookAgain(
+        _ poll: GroupCoordinator.Poll
+    ) async throws(Problem) -> GroupCoordinator.Poll {
+        try await coordinating { () async throws(GroupError) in
+            try await seat.coordinator.lookAgain(poll)
         }
     }
 
@@ -77,7 +88,7 @@ struct MemberPoll {
             bytes: min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes))
     }
 
-    /// As long as the client is there, its member lives: that is looked at in each part of the wait.
+    /// As long as the client is there its member lives, which each part of the wait says anew.
     private func wait(
         _ pager: inout RecordPager, _ outcome: inout RecordPager.Outcome, _ watcher: Watcher,
         _ poll: GroupCoordinator.Poll, until deadline: Instant
@@ -88,13 +99,7 @@ struct MemberPoll {
                 try await seat.coordinator.hasNews(poll)
             }
             if hasNews { return .news }
-            do {
-                outcome = try await pager.fill(budget)
-            } catch {
-                // Deleted under the wait: the member is about to be told.
-                if error.code == .unknownTopic { return .news }
-                throw error
-            }
+            outcome = try await pager.fill(budget)
             if outcome.recordCount > 0 { return .records }
             let now = exchange.now
             if now >= deadline { return .nothing }

@@ -58,7 +58,10 @@ struct Seat {
     private func topic(_ place: MemberView.Place) throws(Problem) -> (any Topic)? {
         do throws(BackendError) {
             let topic = try backend.topic(place.topic)
-            return topic.topicID == place.topicID ? topic : nil
+            guard topic.topicID == place.topicID else { return nil }
+            // While a topic is being deleted it is still found, and nothing in it.
+            _ = try topic.bounds(place.partition)
+            return topic
         } catch {
             if case .unknownTopic = error { return nil }
             throw Problem(error)

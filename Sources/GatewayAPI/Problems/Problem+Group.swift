@@ -14,31 +14,13 @@ extension Problem {
             self.init(
                 .invalidName,
                 "A member id is 1 to 249 of the characters A-Z a-z 0-9 . _ - and not `.` or `..`.")
-        case .unknownMember(let member):
-            self.init(
-                .unknownMember,
-                "The group has no member \(member): it never joined, left, or was not heard of "
-                    + "within its timeouts. Join again: POST /v1/groups/{group}/members.",
-                [("memberId", .string(member))])
+        case .unknownMember(let member): self = .unknownMember(member)
         case .fencedMemberEpoch(let view):
             self.init(fenced: view)
-        case .supersededPoll(let member):
-            self.init(
-                .supersededPoll,
-                "A newer poll of the member \(member) took this one's place, or it ended. One loop "
-                    + "polls for a member; nothing is lost.", [("memberId", .string(member))])
+        case .supersededPoll(let member): self = .supersededPoll(member)
         case .partitionNotAssigned(let topic, let partition):
-            self.init(
-                .partitionNotAssigned,
-                "The member does not have partition \(partition) of \(topic): nothing was stored. "
-                    + "Commit only what the last answer assigned.",
-                [("topic", .string(topic)), ("partition", .integer(Int64(partition)))])
-        case .groupNotEmpty(let group):
-            self.init(
-                .groupNotEmpty,
-                "The group \(group) has members: they commit with `memberId` and `memberEpoch`. "
-                    + "Stop them before its offsets are changed for them, or it is deleted.",
-                [("group", .string(group))])
+            self = .partitionNotAssigned(topic, partition)
+        case .groupNotEmpty(let group): self = .groupNotEmpty(group)
         case .unknownGroup(let group):
             self.init(
                 .unknownGroup,
@@ -75,6 +57,37 @@ extension Problem {
                 "The topics of a group may have \(limit) partitions in all. Name fewer topics.")
         case .backend(let error): self.init(error)
         }
+    }
+
+    private static func unknownMember(_ member: String) -> Problem {
+        Problem(
+            .unknownMember,
+            "The group has no member \(member): it never joined, left, or was not heard of within "
+                + "its timeouts. Join again: POST /v1/groups/{group}/members.",
+            [("memberId", .string(member))])
+    }
+
+    private static func supersededPoll(_ member: String) -> Problem {
+        Problem(
+            .supersededPoll,
+            "A newer poll of the member \(member) took this one's place. One loop polls for a "
+                + "member; nothing is lost.", [("memberId", .string(member))])
+    }
+
+    private static func partitionNotAssigned(_ topic: String, _ partition: Int) -> Problem {
+        Problem(
+            .partitionNotAssigned,
+            "The member does not have partition \(partition) of \(topic): nothing was stored. "
+                + "Commit only what the last answer assigned.",
+            [("topic", .string(topic)), ("partition", .integer(Int64(partition)))])
+    }
+
+    private static func groupNotEmpty(_ group: String) -> Problem {
+        Problem(
+            .groupNotEmpty,
+            "The group \(group) has members: they commit with `memberId` and `memberEpoch`. Stop "
+                + "them before its offsets are set for them, or it is deleted.",
+            [("group", .string(group))])
     }
 
     /// Tells the member all that its lost answer did.
