@@ -30,6 +30,8 @@ package struct OffsetEntry: Equatable, Sendable {
     package var offset: Int64
     package var metadata: String
 
+    var name: NamedPartition { NamedPartition(topic: topicName, partition: partition) }
+
     package init(
         topicName: String, topic: TopicID?, partition: Int32, offset: Int64, metadata: String = ""
     ) {

@@ -18,7 +18,7 @@ extension GroupShard {
         let records = try store(commit, key.group, group, assignment, wall)
         var next = assignment
         if !assignment.revoking.isEmpty {
-            next.released = released(assignment, key.group, commit, records)
+            next.released = released(assignment, key.group, group, commit, records)
             next.revoking = []
         }
         let target = group.targets[key.member] ?? []
@@ -50,7 +50,7 @@ extension GroupShard {
     /// What the member lets go with this poll and what stands committed for it then; of what it let
     /// go before, that which this poll, sent again, names once more.
     private func released(
-        _ assignment: MemberAssignment, _ group: GroupID, _ commit: [OffsetEntry],
+        _ assignment: MemberAssignment, _ id: GroupID, _ group: Group, _ commit: [OffsetEntry],
         _ records: [GroupRecord]
     ) -> [TopicPartition: Int64] {
         let named = Set(
@@ -59,12 +59,20 @@ extension GroupShard {
             })
         var released = assignment.released.filter { named.contains($0.key) }
         for place in assignment.revoking {
-            let key = OffsetKey(group: group, topic: place.topic, partition: place.partition)
+            let key = OffsetKey(group: id, topic: place.topic, partition: place.partition)
             if let committed = state.offsets.committed(key) { released[place] = committed.offset }
         }
         for case .offsetCommitted(let key, let committed) in records {
             let place = TopicPartition(key.topic, key.partition)
             if assignment.revoking.contains(place) { released[place] = committed.offset }
+        }
+        // Of a topic that is gone nothing was stored, and the same poll must find that again.
+        let known = group.names(assignment.revoking)
+        for entry in commit {
+            for topic in known[entry.name] ?? [] where topic != entry.topic {
+                let place = TopicPartition(topic, entry.partition)
+                released[place] = released[place] ?? 0
+            }
         }
         return released
     }
@@ -116,8 +124,7 @@ extension GroupShard {
             }
             // Of a topic that is gone there is nothing to commit, and the member need not know yet.
             if known == nil { known = group.names(assignment.held.union(assignment.released.keys)) }
-            let name = NamedPartition(topic: entry.topicName, partition: entry.partition)
-            if known?[name]?.contains(where: { $0 != entry.topic }) == true { continue }
+            if known?[entry.name]?.contains(where: { $0 != entry.topic }) == true { continue }
             guard entry.topic != nil else { throw .unknownTopic(entry.topicName) }
             throw .partitionNotAssigned(topic: entry.topicName, partition: entry.partition)
         }

@@ -88,7 +88,7 @@ struct SimulatedConsumer {
     var epoch: Int64 = 0
     var owned: [TopicPartition: String] = [:]
     /// Taken away by the last answer: the next poll may commit it.
-    private var leaving: [TopicPartition: String] = [:]
+    var leaving: [TopicPartition: String] = [:]
     /// What it works on: from the answer that gave it until the poll that lets it go.
     var working: Set<TopicPartition> = []
     var positions: [TopicPartition: Int64] = [:]
