@@ -86,7 +86,7 @@ let package = Package(
         .executableTarget(
             name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
             swiftSettings: common),
-        tests("Simulation", ["Groups"]),
+        tests("Simulation"),
         tests("Platform"),
         tests("JSON"),
         tests("Groups"),

@@ -162,10 +162,10 @@ struct MembershipTests {
     func `an offset below 0 is refused`(offset: Int64) throws {
         var group = GroupFixture(partitions: 1)
         try group.join("a")
-        #expect(throws: GroupRefusal.outOfRange(topic: "t1", partition: 0)) {
+        #expect(throws: GroupRefusal.offsetOutOfRange(topic: "t1", partition: 0, latest: 0)) {
             try group.commit("a", GroupFixture.entry(1, 0, offset))
         }
-        #expect(throws: GroupRefusal.outOfRange(topic: "t1", partition: -1)) {
+        #expect(throws: GroupRefusal.offsetOutOfRange(topic: "t1", partition: -1, latest: 0)) {
             _ = try GroupShard().commit(
                 [GroupFixture.entry(1, -1, 5)], to: GroupFixture.group, wall: 1)
         }

@@ -95,10 +95,11 @@ struct SimulatedConsumer {
     /// Somebody else spoke for the member since, or it was taken for gone: it need not know yet.
     var isFenced = false
 
-    /// Some of what it holds, further processed.
+    /// Some of what it works on, further processed.
     mutating func process(_ random: inout SeededRandom) -> [GroupRequest.Processed] {
         var entries: [GroupRequest.Processed] = []
-        for (place, name) in owned.sorted(by: { $0.key < $1.key }) where random.below(3) > 0 {
+        let held = owned.merging(leaving) { name, _ in name }
+        for (place, name) in held.sorted(by: { $0.key < $1.key }) where random.below(3) > 0 {
             positions[place, default: 0] += Int64(random.below(5))
             entries.append(
                 GroupRequest.Processed(
@@ -112,7 +113,9 @@ struct SimulatedConsumer {
         sent = request
         phase = .waiting(request.number)
         switch request.kind {
-        case .poll: working = Set(owned.keys)
+        case .poll:
+            working = Set(owned.keys)
+            leaving = [:]
         case .join, .leave: forget()
         case .heartbeat, .commit: break
         }
@@ -124,6 +127,9 @@ struct SimulatedConsumer {
         switch answer.outcome {
         case .assigned(let epoch, let owned):
             // What is taken away is worked on until the next poll, which commits it.
+            if case .poll = answer.request.kind {
+                leaving = self.owned.filter { owned[$0.key] == nil }
+            }
             self.epoch = epoch
             self.owned = owned
             working.formUnion(owned.keys)
@@ -143,5 +149,6 @@ struct SimulatedConsumer {
     private mutating func forget() {
         working = []
         owned = [:]
+        leaving = [:]
     }
 }

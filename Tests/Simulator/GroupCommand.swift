@@ -2,7 +2,7 @@ import ArgumentParser
 import Simulation
 
 /// `millrace-sim groups`: the coordinator among clients that fail, repeat and lie.
-struct GroupSimulation: AsyncParsableCommand {
+struct GroupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "groups", abstract: "Consumer groups under every fault.")
 
