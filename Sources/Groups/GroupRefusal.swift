@@ -35,8 +35,6 @@ package struct OffsetEntry: Equatable, Sendable {
 
     var name: NamedPartition { NamedPartition(topic: topicName, partition: partition) }
 
-    var name: NamedPartition { NamedPartition(topic: topicName, partition: partition) }
-
     package init(
         topicName: String, topic: TopicID?, partition: Int32, offset: Int64, metadata: String = ""
     ) {
