@@ -71,7 +71,7 @@ struct FieldReader {
     /// An Int64 from 0 on.
     mutating func positive() -> Int64? { int64().flatMap { $0 >= 0 ? $0 : nil } }
 
-    /// An Int64 from 0 to 2^53, which JSON holds exactly; adding to it cannot overflow.
+    /// An Int64 from 0 to 2^53, which JSON holds exactly and which can be counted up from.
     mutating func exact() -> Int64? { int64().flatMap { 0...1 << 53 ~= $0 ? $0 : nil } }
 
     /// An Int32 from 0 on: a count, or a partition. A count bounds nothing by itself: whoever

@@ -41,7 +41,7 @@ package struct Group: Equatable, Sendable {
     init() {}
 
     /// Whether all have what they are meant to have.
-    package var isStable: Bool { members.keys.allSatisfy { !hasNews($0) && !owesRevocation($0) } }
+    package var isStable: Bool { members.keys.allSatisfy { !mustPoll($0) } }
 
     /// Whether the member's next poll would bring it another assignment.
     package func hasNews(_ member: MemberID) -> Bool {
@@ -52,7 +52,7 @@ package struct Group: Equatable, Sendable {
     }
 
     /// Whether partitions wait for the member's next poll: to be given back, or to be taken up.
-    func owesPoll(_ member: MemberID) -> Bool { owesRevocation(member) || hasNews(member) }
+    package func mustPoll(_ member: MemberID) -> Bool { owesRevocation(member) || hasNews(member) }
 
     private func owesRevocation(_ member: MemberID) -> Bool {
         guard let assignment = assignments[member] else { return false }

@@ -8,8 +8,8 @@ package enum GroupRefusal: Error, Equatable, Sendable {
     case fencedMemberEpoch(current: Int64)
     /// The member does not own a partition it commits for.
     case partitionNotAssigned(topic: String, partition: Int32)
-    /// A partition or an offset below 0.
-    case outOfRange(topic: String, partition: Int32)
+    /// Below 0, or past the end of a partition the member owns.
+    case offsetOutOfRange(topic: String, partition: Int32, latest: Int64)
     /// Another topic of that name took the place of the one that was meant, or none did.
     case unknownTopic(String)
     /// Members commit with their epoch; nobody else may while there are any.
@@ -29,6 +29,9 @@ package struct OffsetEntry: Equatable, Sendable {
     /// The first offset not yet processed.
     package var offset: Int64
     package var metadata: String
+    /// The partition's log end, where the offset is past it. That is the fault of who owns the
+    /// partition; another may mean a topic that was there before.
+    package var exceeds: Int64?
 
     var name: NamedPartition { NamedPartition(topic: topicName, partition: partition) }
 

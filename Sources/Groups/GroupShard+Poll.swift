@@ -114,6 +114,10 @@ extension GroupShard {
             if let topic = entry.topic {
                 let place = TopicPartition(topic, entry.partition)
                 if assignment.owned.contains(place) || assignment.revoking.contains(place) {
+                    if let latest = entry.exceeds {
+                        throw .offsetOutOfRange(
+                            topic: entry.topicName, partition: entry.partition, latest: latest)
+                    }
                     if let record = try record(of: entry, topic, id, wall) {
                         records.append(record)
                     }
@@ -136,7 +140,8 @@ extension GroupShard {
         of entry: OffsetEntry, _ topic: TopicID, _ group: GroupID, _ wall: Int64
     ) throws(GroupRefusal) -> GroupRecord? {
         guard entry.offset >= 0, entry.partition >= 0 else {
-            throw .outOfRange(topic: entry.topicName, partition: entry.partition)
+            throw .offsetOutOfRange(
+                topic: entry.topicName, partition: entry.partition, latest: 0)
         }
         let key = OffsetKey(group: group, topic: topic, partition: entry.partition)
         if let known = state.offsets.committed(key), known.offset == entry.offset,

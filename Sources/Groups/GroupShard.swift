@@ -58,7 +58,7 @@ package struct GroupShard: Sendable {
             return
         }
         deadlines.set(.session(key), now + .milliseconds(member.sessionTimeout))
-        if isPoll, group.owesPoll(key.member) {
+        if isPoll, group.mustPoll(key.member) {
             deadlines.set(.rebalance(key), now + .milliseconds(member.rebalanceTimeout))
         }
     }
@@ -67,11 +67,15 @@ package struct GroupShard: Sendable {
     package var nextDeadline: Duration? { deadlines.next }
 
     /// Groups with members whose time has passed, or that have been empty for a while. Each is to
-    /// be handed to `expire`, and to `postpone` where its records could not be appended.
-    package mutating func due(now: Duration) -> [Due] {
+    /// be handed to `expire`, and to `postpone` where its records could not be appended. Who is
+    /// connected is not silent.
+    package mutating func due(
+        now: Duration, isConnected: (MemberKey) -> Bool = { _ in false }
+    ) -> [Due] {
         var found: [GroupID: Set<MemberID>] = [:]
         for key in deadlines.due(now) {
             switch key {
+            case .session(let key) where isConnected(key): touch(key, isPoll: false, now: now)
             case .session(let key), .rebalance(let key):
                 found[key.group, default: []].insert(key.member)
             case .vacancy(let group): found[group] = []
@@ -101,7 +105,7 @@ package struct GroupShard: Sendable {
         if deadlines[.session(key)] == nil {
             deadlines.set(.session(key), now + .milliseconds(member.sessionTimeout))
         }
-        if !group.owesPoll(key.member) {
+        if !group.mustPoll(key.member) {
             deadlines.clear(.rebalance(key))
         } else if deadlines[.rebalance(key)] == nil {
             deadlines.set(.rebalance(key), now + .milliseconds(member.rebalanceTimeout))

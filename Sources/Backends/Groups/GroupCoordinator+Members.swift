@@ -9,6 +9,9 @@ package struct MemberView: Equatable, Sendable {
         package var partition: Int
         /// nil where the group has committed nothing for it.
         package var committed: Offset?
+        /// Given to the member by the poll that this answers: what the client said before, it did
+        /// not say of this.
+        package var isNew = false
     }
 
     package var memberID = ""
@@ -86,15 +89,18 @@ extension GroupCoordinator {
         let key = try key(group, member)
         let entries = try entries(commit, mustExist: false)
         let wall = time.wallMilliseconds()
+        var before: Set<TopicPartition> = []
         return try await change(
             key,
             { groups, _ throws(GroupRefusal) in
-                try groups.poll(key, epoch: epoch, commit: entries, wall: wall)
+                before = groups.owned(key)
+                return try groups.poll(key, epoch: epoch, commit: entries, wall: wall)
             },
             then: { state, now in
                 state.groups.touch(key, isPoll: true, now: now)
                 let number = state.watches.beginPoll(key)
-                return Poll(key: key, number: number, view: state.groups.view(key))
+                let view = state.groups.view(key, before: before)
+                return Poll(key: key, number: number, view: view)
             })
     }
 
@@ -103,10 +109,12 @@ extension GroupCoordinator {
     package func lookAgain(_ poll: Poll) async throws(GroupError) -> Poll {
         let (key, epoch) = (poll.key, poll.view.epoch)
         let wall = time.wallMilliseconds()
+        var before: Set<TopicPartition> = []
         return try await change(
             key,
             { groups, _ throws(GroupRefusal) in
-                try groups.poll(key, epoch: epoch, commit: [], wall: wall)
+                before = groups.owned(key)
+                return try groups.poll(key, epoch: epoch, commit: [], wall: wall)
             },
             unless: { state in
                 let isSuperseded = state.watches.isSuperseded(key, poll.number)
@@ -114,7 +122,8 @@ extension GroupCoordinator {
             },
             then: { state, now in
                 state.groups.touch(key, isPoll: true, now: now)
-                return Poll(key: key, number: poll.number, view: state.groups.view(key))
+                let view = state.groups.view(key, before: before)
+                return Poll(key: key, number: poll.number, view: view)
             })
     }
 
@@ -146,7 +155,8 @@ extension GroupCoordinator {
 
     // MARK: - Heartbeat, and commit between polls
 
-    /// Returns whether the next poll will bring another assignment.
+    /// Returns whether the member should poll at once: another assignment waits for it, or others
+    /// wait for its word that it let go what it lost.
     package func heartbeat(
         _ group: String, _ member: String, epoch: Int64
     ) async throws(GroupError) -> Bool {
@@ -162,7 +172,7 @@ extension GroupCoordinator {
             },
             then: { state, now in
                 state.groups.touch(key, isPoll: false, now: now)
-                return state.groups.state.groups[key.group]?.hasNews(key.member) ?? false
+                return state.groups.state.groups[key.group]?.mustPoll(key.member) ?? false
             })
     }
 
@@ -222,7 +232,12 @@ extension GroupCoordinator {
 }
 
 extension GroupShard {
-    fileprivate func view(_ key: MemberKey) -> MemberView {
+    fileprivate func owned(_ key: MemberKey) -> Set<TopicPartition> {
+        state.groups[key.group]?.assignments[key.member]?.owned ?? []
+    }
+
+    /// `before` is what the member had when it asked; nil where it gave no place to begin at.
+    fileprivate func view(_ key: MemberKey, before: Set<TopicPartition>? = nil) -> MemberView {
         var view = MemberView()
         view.memberID = key.member.name
         guard let group = state.groups[key.group], let member = group.members[key.member],
@@ -236,7 +251,8 @@ extension GroupShard {
                 OffsetKey(group: key.group, topic: place.topic, partition: place.partition))
             return MemberView.Place(
                 topic: group.topicName(place.topic), topicID: place.topic.description,
-                partition: Int(place.partition), committed: committed.map { Offset($0.offset) })
+                partition: Int(place.partition), committed: committed.map { Offset($0.offset) },
+                isNew: before.map { !$0.contains(place) } ?? false)
         }.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
         return view
     }

@@ -98,6 +98,10 @@ extension GroupCoordinator {
             }
         }
         guard commit.offset >= Offset(0), commit.offset <= bounds.logEnd else {
+            guard mustExist else {
+                entry.exceeds = bounds.logEnd.value
+                return entry
+            }
             throw .offsetOutOfRange(
                 topic: commit.topic, partition: commit.partition, latest: bounds.logEnd)
         }
@@ -207,9 +211,9 @@ extension GroupError {
         case .fencedMemberEpoch: self = .fencedMemberEpoch(member ?? MemberView())
         case .partitionNotAssigned(let topic, let partition):
             self = .partitionNotAssigned(topic: topic, partition: Int(partition))
-        case .outOfRange(let topic, let partition):
+        case .offsetOutOfRange(let topic, let partition, let latest):
             self = .offsetOutOfRange(
-                topic: topic, partition: Int(partition), latest: Offset(0))
+                topic: topic, partition: Int(partition), latest: Offset(latest))
         case .unknownTopic(let name): self = .unknownTopic(name)
         case .groupNotEmpty: self = .groupNotEmpty(group.name)
         case .tooManyGroups(let limit): self = .tooManyGroups(limit: limit * shards)

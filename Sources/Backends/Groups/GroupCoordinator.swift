@@ -148,7 +148,8 @@ package final class GroupCoordinator: Sendable {
                 guard case .ready = state.phase else { return }
                 if !state.outdated.isEmpty { refresh(&state, index) }
                 guard let next = state.groups.nextDeadline, next <= now else { return }
-                for due in state.groups.due(now: now) {
+                let watches = state.watches
+                for due in state.groups.due(now: now, isConnected: { watches.contains($0) }) {
                     let topics = PresentTopics(backend)
                     let records = state.groups.expire(
                         due, wall: time.wallMilliseconds(), topics: topics.shape)

@@ -33,6 +33,10 @@ struct MemberWatches {
         if wakeups[key]?.isEmpty == true { wakeups[key] = nil }
     }
 
+    /// Whether a client is waited for or written to. One that reads slowly may keep its stream from
+    /// looking here for longer than a session; the server's own limits end what is stuck.
+    func contains(_ key: MemberKey) -> Bool { wakeups[key] != nil }
+
     func wake(_ key: MemberKey) {
         for wakeup in (wakeups[key] ?? [:]).values { wakeup.wake() }
     }

@@ -10,14 +10,11 @@ struct Seat {
 
     /// Where the member's partitions are read: by the cursor, else from what is committed, else
     /// from where it wanted to start. What the cursor names beside them is not the member's any
-    /// more.
+    /// more, and of what is new to the member it tells nothing: a deleted topic of that name, say.
     func positions(
         _ view: MemberView, _ cursor: Cursor?
     ) throws(Problem) -> [ReadPosition] {
-        var given: [String: [Int: Offset]] = [:]
-        for entry in cursor?.entries ?? [] {
-            given[entry.topic ?? "", default: [:]][entry.partition] = entry.next
-        }
+        let given = given(view, cursor)
         var positions: [ReadPosition] = []
         positions.reserveCapacity(view.assignment.count)
         for place in view.assignment {
@@ -44,15 +41,28 @@ struct Seat {
         -> [OffsetCommit]
     {
         guard view.startFrom == .latest else { return [] }
-        let known = Set(view.assignment.filter { $0.committed != nil }.map(Self.name))
-            .union((cursor?.entries ?? []).map { "\($0.topic ?? "")/\($0.partition)" })
-        return positions.filter { !known.contains("\($0.topic.name)/\($0.partition)") }.map {
+        var known = given(view, cursor)
+        for place in view.assignment {
+            if let next = place.committed {
+                known[place.topic, default: [:]][place.partition] = next
+            }
+        }
+        return positions.filter { known[$0.topic.name]?[$0.partition] == nil }.map {
             OffsetCommit(topic: $0.topic.name, partition: $0.partition, offset: $0.next)
         }
     }
 
-    private static func name(_ place: MemberView.Place) -> String {
-        "\(place.topic)/\(place.partition)"
+    /// By topic and partition, where the cursor says that the member goes on.
+    private func given(_ view: MemberView, _ cursor: Cursor?) -> [String: [Int: Offset]] {
+        var given: [String: [Int: Offset]] = [:]
+        guard let cursor else { return given }
+        for entry in cursor.entries {
+            given[entry.topic ?? "", default: [:]][entry.partition] = entry.next
+        }
+        for place in view.assignment where place.isNew {
+            given[place.topic]?[place.partition] = nil
+        }
+        return given
     }
 
     private func topic(_ place: MemberView.Place) throws(Problem) -> (any Topic)? {
