@@ -117,6 +117,7 @@ package final class Server: Sendable {
                 }
                 statistics.open.add(1)
                 Socket.disableDelay(descriptor)
+                Socket.detectVanishedPeer(descriptor, after: configuration.limits.silence)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
                 if loop.isOnLoop {
