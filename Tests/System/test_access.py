@@ -29,6 +29,9 @@ NEEDS = {
     "describeGroup": ("group", ""), "deleteGroup": ("group", "delete"),
     "commitOffsets": ("group", "commit"), "listOffsets": ("group", ""),
     "resetOffsets": ("group", "reset"), "createTicket": ("identity", ""),
+    "joinGroup": ("group", "join"), "pollMember": ("group", "join"),
+    "streamMember": ("group", "join"), "heartbeatMember": ("group", "join"),
+    "leaveGroup": ("group", "join"),
     "live": ("open", ""), "ready": ("open", ""), "openAPI": ("open", ""),
     "metrics": ("server", "metrics"),
 }
@@ -44,6 +47,8 @@ BODIES = {
     "produce": {"records": [{"value": 1}]},
     "commitOffsets": {"offsets": [{"topic": "TOPIC", "partition": 0, "offset": 0}]},
     "resetOffsets": {"to": "earliest"},
+    "joinGroup": {"topics": ["TOPIC"]}, "pollMember": {"memberEpoch": 1},
+    "heartbeatMember": {"memberEpoch": 1},
 }
 
 
@@ -129,7 +134,12 @@ def test_the_matrix(guarded, name, method, template):
                 guarded.ask("admin", "POST", f"/v1/groups/{group}/offsets",
                             json={"offsets": [{"topic": topic, "partition": 0, "offset": 0}]})
             path = (template.replace("{topic}", topic).replace("{group}", group)
-                    .replace("{partition}", "0"))
+                    .replace("{partition}", "0").replace("{member}", "nobody"))
+            if name == "streamMember":
+                path += "?memberEpoch=1"
+            # Each member joins a group of its own, so that no commit of another row is refused.
+            if name == "joinGroup" and wanted(name, who, whose) is None and who == 'admin':
+                path = path.replace(f"{whose}-g", f"{whose}-joined")
             if name == "deleteRecords":
                 path += "?before=0"
             body = BODIES.get(name)
@@ -144,6 +154,13 @@ def test_the_matrix(guarded, name, method, template):
                     assert answer.headers["www-authenticate"].startswith("Bearer "), case
                 if status == 403:
                     assert answer.json["operations"], case
+            elif name in ("pollMember", "streamMember", "heartbeatMember", "leaveGroup"):
+                # Let in, and then there is no such member.
+                assert answer.code == "unknown-member", (case, answer)
+            elif name == "joinGroup" and who == "member":
+                # A member that stays would be in the way of the other rows.
+                assert answer.status == 201, (case, answer)
+                guarded.ask("member", "DELETE", f"{path}/{answer.json['memberId']}")
             elif name == "commitOffsets" and who == "member" and whose == "other":
                 assert answer.status in (403, 404), (case, answer)
             else:
