@@ -47,7 +47,7 @@ struct GroupModel {
         for record in records {
             switch record {
             case .offsetCommitted(let key, let committed):
-                try check(key, committed.offset, cause, state)
+                try check(key, committed.offset, as: committed.topicName, cause, state)
                 offsets[key] = committed.offset
                 journal.append((batch, key, committed.offset))
                 emptied.append((batch, key.group, fastest))
@@ -74,14 +74,15 @@ struct GroupModel {
     }
 
     private func check(
-        _ key: OffsetKey, _ offset: Int64, _ cause: Cause, _ state: GroupState
+        _ key: OffsetKey, _ offset: Int64, as topicName: String, _ cause: Cause,
+        _ state: GroupState
     ) throws(Broken) {
         switch cause {
         case .request(let request):
             let place = TopicPartition(key.topic, key.partition)
             let assignment = state.groups[key.group]?.assignments[request.key.member]
             guard request.key.group == key.group,
-                request.processed.contains(where: { $0.place == place && $0.offset == offset })
+                request.names(place, offset, as: topicName)
             else { throw Broken("an offset moved that the request does not name") }
             guard let assignment, assignment.epoch == request.epoch else {
                 throw Broken("a commit of epoch \(request.epoch ?? 0) was accepted after its time")

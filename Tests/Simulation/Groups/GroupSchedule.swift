@@ -205,6 +205,9 @@ package struct GroupSchedule {
                 consumers[index].isFenced = true
             } else if case .join = request.kind {
                 consumers[index].isFenced = true
+            } else if request.isLie {
+                // It spoke for itself, and does not work by what it said.
+                consumers[index].isFenced = true
             }
         }
         if case .join = request.kind {

@@ -40,6 +40,15 @@ struct GroupRequest {
         case .join, .heartbeat, .leave: []
         }
     }
+
+    /// Whether it commits this. On the wire a topic is its name; an honest client never has the
+    /// name of one topic and means another, a liar may.
+    func names(_ place: TopicPartition, _ offset: Int64, as topicName: String) -> Bool {
+        processed.contains {
+            $0.offset == offset && $0.place.partition == place.partition
+                && (isLie ? $0.topicName == topicName : $0.place == place)
+        }
+    }
 }
 
 /// What it is told, once all that the answer shows is durable.
