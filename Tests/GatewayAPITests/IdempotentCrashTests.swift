@@ -24,7 +24,7 @@ private final class Life {
         try await backend.start()
         let time = SystemTime()
         let gateway = Gateway(
-            backend: backend, coordinator: GroupCoordinator(backend, time: time),
+            backend: backend, coordinator: GroupCoordinator(backend, time: time, random: { 7 }),
             configuration: GatewayConfiguration(), time: time)
         var listening = Server.Configuration()
         listening.port = 0

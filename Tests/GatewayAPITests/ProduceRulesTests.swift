@@ -50,6 +50,32 @@ import Testing
         #expect(harness.produce("a", type: "text/plain", head: head).status == 200)
     }
 
+    /// Each try is traced as itself, and what is in the log says which one wrote it.
+    @Test func `a retry with another traceparent is replayed, and the first one's is kept`() throws
+    {
+        func trace(_ number: Int) -> String {
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-000000000000000\(number)-01\r\n"
+        }
+        for (head, query) in [
+            (Self.key("k"), ""), (Self.producer(0), "?partition=0"),
+            ("If-End-Offset: 0\r\n", "?partition=0"),
+        ] {
+            let harness = try ProduceHarness()
+            let first = harness.produce(Self.body, query: query, head: head + trace(1))
+            #expect(first.status == 200)
+            let kept = harness.records()
+            #expect(kept.split(separator: "000000000000000").count == 4, "\(kept)")
+            if !head.hasPrefix("If-") {
+                let again = harness.produce(Self.body, query: query, head: head + trace(2))
+                #expect(again.body == first.body)
+                #expect(again.head.contains("idempotent-replayed: true"))
+                #expect(harness.produce(Self.body, query: query, head: head).status == 200)
+            }
+            #expect(harness.topic.recordCount == 3)
+            #expect(harness.records() == kept)
+        }
+    }
+
     @Test func `a try that was refused does not use the key up`() throws {
         let harness = try ProduceHarness()
         let head = Self.key("k")

@@ -1,16 +1,22 @@
 """Produce that is safe to repeat: Idempotency-Key, Producer-*, If-End-Offset (pitfalls 45 and 46)."""
 
+import collections
 import http.client
 import json
 import os
 import random
+import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
-import judges
 from kafka.record.default_records import DefaultRecordBatch
-from millrace import Millrace
+
+import access
+import judges
+from access import bearer
+from millrace import Millrace, run, until
 
 ROUNDS = int(os.environ.get("MILLRACE_IDEMPOTENT_KILLS", "8"))
 CONNECTIONS = 64
@@ -232,3 +238,135 @@ def test_memory_stays_bounded_under_keys_that_never_come_again(data):
         again = server.post("/v1/topics/t/records?acks=leader", data="x",
                             headers={"Content-Type": "text/plain", "Idempotency-Key": "k99999"})
         assert again.headers["Idempotent-Replayed"] == "true"
+
+# Of whom a key is
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    path = tmp_path / "access.json"
+    access.write(path, [
+        {"principal": "ann", "allow": ["topic:t=write"]},
+        {"principal": "bob", "allow": ["topic:t=write"]},
+        {"principal": "eve", "allow": ["topic:t=read"]},
+        {"principal": "few", "allow": ["topic:t=write"], "quota": {"requestsPerSecond": 1}},
+        {"principal": "small", "allow": ["topic:t=write"], "quota": {"bytesInPerSecond": 100}},
+        {"principal": "admin", "allow": ["topic:*=all"]},
+    ])
+    tokens = {who: access.token(path, who) for who in ("ann", "bob", "eve", "few", "small", "admin")}
+    tokens["ann, later"] = access.token(path, "ann")
+    with Millrace(tmp_path / "log", "--access-file", path) as server:
+        assert server.put("/v1/topics/t", json={}, headers=bearer(tokens["admin"])).status == 201
+
+        def ask(who, values, query="", **fields):
+            return produce(server, "t", values, query, **fields, **bearer(tokens[who]))
+
+        def count():
+            page = server.get("/v1/topics/t/records?maxRecords=1000", headers=bearer(tokens["admin"]))
+            return len(page.json["records"])
+
+        yield SimpleNamespace(server=server, path=path, tokens=tokens, ask=ask, count=count)
+
+
+RULES = {
+    "key": ("", {"Idempotency_Key": "k"}),
+    "producer": ("?partition=0", {"Producer_Id": 1, "Producer_Epoch": 0, "Producer_Sequence": 0}),
+    "end offset": ("?partition=0", {"If_End_Offset": 0}),
+}
+
+
+def test_a_key_is_its_principals_alone(guarded):
+    """Another's answer is neither told nor in the way; a new token of the same principal finds it."""
+    first = guarded.ask("ann", [1], Idempotency_Key="order-1")
+    other = guarded.ask("bob", [1], Idempotency_Key="order-1")
+    assert (first.status, other.status) == (200, 200)
+    assert "Idempotent-Replayed" not in other.headers
+    assert other.json != first.json and guarded.count() == 2
+    assert guarded.ask("bob", [2], Idempotency_Key="order-2").status == 200
+    assert guarded.ask("ann", [3], Idempotency_Key="order-2").status == 200, "and no 422 either"
+    again = guarded.ask("ann, later", [1], Idempotency_Key="order-1")
+    assert again.json == first.json and again.headers["Idempotent-Replayed"] == "true"
+    assert guarded.count() == 4
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_permissions_hold_as_for_a_plain_produce(guarded, rule):
+    query, fields = RULES[rule]
+    assert guarded.ask("eve", [1], query, **fields).code == "forbidden"
+    assert produce(guarded.server, "t", [1], query, **fields).code == "unauthenticated"
+    assert guarded.ask("ann", [1], query, **fields).status == 200
+    assert guarded.ask("eve", [1], query, **fields).code == "forbidden", "nor is it replayed"
+    run("token", "revoke", guarded.tokens["ann"], "--access-file", guarded.path)
+    until(lambda: guarded.ask("ann", [1], query, **fields).status == 401)
+    assert guarded.count() == 1
+
+
+def test_quotas_count_tries_and_their_bytes(guarded):
+    answers = [guarded.ask("few", [1], Idempotency_Key="k") for _ in range(8)]
+    assert answers[0].status == 200 and answers[-1].code == "quota-exceeded"
+    assert {answer.status for answer in answers} == {200, 429}
+    answers = [guarded.ask("small", ["x" * 300], Idempotency_Key="k") for _ in range(4)]
+    assert answers[0].status == 200 and answers[-1].code == "quota-exceeded"
+    assert guarded.count() == 2
+
+
+# What is forgotten
+
+
+def flood(server, heads, body=b"x", query=""):
+    """Posts a record under each of these header lines, many in a packet; the statuses."""
+    statuses = collections.Counter()
+    with socket.create_connection((server.host, server.port), timeout=120) as connection:
+        answers = connection.makefile("rb")
+        for start in range(0, len(heads), 100):
+            some = heads[start:start + 100]
+            connection.sendall(b"".join(
+                b"POST /v1/topics/t/records?acks=leader%b HTTP/1.1\r\nHost: a\r\n"
+                b"Content-Type: text/plain\r\n%bContent-Length: %d\r\n\r\n%b"
+                % (query.encode(), head.encode(), len(body), body) for head in some))
+            for _ in some:
+                statuses[int(answers.readline().split()[1])] += 1
+                answers.read(int(http.client.parse_headers(answers)["content-length"]))
+    return statuses
+
+
+def test_what_was_forgotten_is_said_to_be_unknown_and_not_doubled(data):
+    """Pitfall 45: producer state lost or expired, duplicates. A retry behind a restart or behind
+    expiry is the same answer or an explicit 'unknown'."""
+    sent = {"Producer_Id": 1, "Producer_Epoch": 0}
+    with Millrace(data) as server:
+        server.create("t", partitions=2)
+        # One record in each partition; and a producer with two batches in partition 0.
+        both = [{"value": "a", "partition": 0}, {"value": "b", "partition": 1}]
+        cut = server.produce("t", both, headers={"Idempotency-Key": "both"})
+        assert cut.status == 200
+        first = [produce(server, "t", [n], "?partition=0", Producer_Sequence=n, **sent)
+                 for n in range(2)]
+        server.kill()
+    with Millrace(data) as server:
+        for n, answer in enumerate(first):
+            again = produce(server, "t", [n], "?partition=0", Producer_Sequence=n, **sent)
+            assert again.body == answer.body and again.headers["Idempotent-Replayed"] == "true"
+        assert server.produce("t", both, headers={"Idempotency-Key": "both"}).body == cut.body
+        heads = [f"Idempotency-Key: other {n}\r\n" for n in range(13_000)] + [
+            f"Producer-Id: {100 + n}\r\nProducer-Epoch: 0\r\nProducer-Sequence: 0\r\n"
+            for n in range(13_000)]
+        assert flood(server, heads, query="&partition=0") == {200: 26_000}
+        server.kill()
+    for stop in ("kill", "terminate", "kill"):
+        with Millrace(data) as server:
+            end = lambda: [p["highWatermark"]
+                           for p in server.get("/v1/topics/t").json["partitions"]]
+            before = end()
+            # Partition 1 remembers the key and partition 0 does not: what it said is not known.
+            answer = server.produce("t", both, headers={"Idempotency-Key": "both"})
+            assert (answer.status, answer.code) == (409, "idempotency-key-forgotten")
+            for sequence in (1, 2):
+                answer = produce(server, "t", [1], "?partition=0", Producer_Sequence=sequence, **sent)
+                assert (answer.status, answer.code) == (409, "unknown-producer")
+            assert end() == before
+            getattr(server, stop)()
+    with Millrace(data) as server:
+        # As the problem says: a higher epoch goes on.
+        assert produce(server, "t", [2], "?partition=0", Producer_Id=1, Producer_Epoch=1,
+                       Producer_Sequence=0).status == 200

@@ -12,10 +12,18 @@ extension ProduceRoute {
         guard let key = rules.key else {
             return try await produceOnce(exchange, form, topic, options, rules, body)
         }
-        let request = KeyedRequest(key: key, exchange.head, form, options, body: body)
+        let request = KeyedRequest(
+            key: key, of: exchange.principalName, exchange.head, form, options, body: body)
         let place = KeyGate.Place(topicID: topic.topicID, key: request.id)
         await keyGate.enter(place)
         defer { keyGate.leave(place) }
+        // The wait was as long as an earlier try took; what was revoked meanwhile appends nothing.
+        guard exchange.caller?.grant.isValid(at: time.wallMilliseconds()) ?? true else {
+            throw Problem(
+                .unauthenticated,
+                "The token ended while an earlier try of this Idempotency-Key was on its way. "
+                    + "Nothing was appended by this one.")
+        }
         return try await produceKeyed(exchange, form, topic, options, rules, body, request)
     }
 
@@ -25,8 +33,9 @@ extension ProduceRoute {
         _ exchange: Exchange, _ form: ProduceForm, _ topic: any Topic, _ options: ProduceOptions,
         _ rules: ProduceRules, _ body: [UInt8]
     ) async throws(Problem) -> Response {
-        var records = PartitionedRecords(
-            PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time))
+        var placing = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
+        placing.keepTrace(of: exchange.head)
+        var records = PartitionedRecords(placing)
         try parse(body, form, exchange.head, topic.name, &records)
         guard records.batchCount == 1, records.partition(ofBatch: 0) == options.partition else {
             throw Problem(
@@ -65,6 +74,8 @@ extension ProduceRoute {
             keylessPartition: request.partition(of: partitionCount), now: stamp.firstTried,
             maxRecordBytes: traces.isEmpty ? topic.configuration.maxRecordBytes : .max)
         placing.fixesBaseTimestamp = true
+        // No part of the fingerprint: a retry is a request of its own to those who trace.
+        placing.keepTrace(of: exchange.head)
         var records = PartitionedRecords(placing)
         try parse(body, form, exchange.head, topic.name, &records)
         return try await append(

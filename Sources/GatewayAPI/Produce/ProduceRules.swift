@@ -88,15 +88,17 @@ struct KeyedRequest {
     /// Where records without a key go: the same at each try.
     func partition(of count: Int) -> Int { Int(id % Int64(count)) }
 
-    /// `key` is the field's value. The request is its query, its body and the header fields that
-    /// become part of the records.
+    /// `key` is the field's value, of its `principal` alone: what one has sent, another can neither
+    /// be told nor stand in the way of. The request is its query, its body and the header fields
+    /// that become part of the records, but for those that differ at each try (`traceparent`).
     init(
-        key: Range<Int>, _ head: borrowing RequestHead, _ form: ProduceForm,
-        _ options: ProduceOptions, body: [UInt8]
+        key: Range<Int>, of principal: String?, _ head: borrowing RequestHead,
+        _ form: ProduceForm, _ options: ProduceOptions, body: [UInt8]
     ) {
         let bytes = head.bytes
         var keyDigest = PieceDigest()
         keyDigest.add(bytes[key])
+        if let principal { keyDigest.add(Array(principal.utf8)[...]) }
         id = BatchIdentity.firstKeyID | Int64(keyDigest.first64() >> 2)
         var digest = PieceDigest()
         digest.add(Array("\(form) \(options.partition ?? -1)".utf8)[...])

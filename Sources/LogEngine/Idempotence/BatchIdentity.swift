@@ -71,7 +71,7 @@ package struct ProducerSequence: Equatable, Sendable {
 /// partition, all carry the same:
 ///
 ///     in the header    field            holds
-///     producerId       id               2⁶² + the first 62 bits of the key's SHA-256
+///     producerId       id               2⁶² + 62 bits of the SHA-256 of key and principal
 ///     producerEpoch    partitionCount   the topic's at the first try: says where records went
 ///     baseSequence     fingerprint      31 bits of the SHA-256 of the request
 ///     baseTimestamp    firstTried       milliseconds since 1970, of the first try
