@@ -95,6 +95,10 @@ package struct PartitionVerdict {
         for name in names where name.hasSuffix(SegmentName.lost) {
             find(name, "was set aside by a recovery: never acknowledged", isHarmless: true)
         }
+        for name in names
+        where name.hasSuffix(SegmentName.cleaned) || name.hasSuffix(SegmentName.swap) {
+            find(name, "is of a compaction that a crash cut short", isHarmless: true)
+        }
     }
 
     private mutating func verify(_ base: Int64, isLast: Bool) throws(DiskError) {

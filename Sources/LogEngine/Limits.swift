@@ -28,4 +28,19 @@ enum Limits {
     static let searchWork = 64 << 20
     /// The least time, in milliseconds, between two checkpoints written only to remember ages.
     static let ageCheckpointInterval: Int64 = 60_000
+
+    // MARK: Compaction
+
+    /// Bytes of the map from keys to offsets; keys beyond it are for the next pass. Kafka's
+    /// `log.cleaner.dedupe.buffer.size` is 128 MiB for all, this for one partition at a time.
+    static let offsetMapBytes = 48 << 20
+    /// Compacted from this share of closed bytes that are not yet on, in percent; Kafka's
+    /// `min.cleanable.dirty.ratio`.
+    static let cleanableDirtyPercent: Int64 = 50
+    /// Bytes read and written in a second, so that compaction leaves the disk to others.
+    static let compactionBytesPerSecond = 64 << 20
+    /// Passes whose time is kept, for tombstones.
+    static let compactionPasses = 64
+    /// Producers whose last batch is known while compacting; beyond it all batches stay.
+    static let compactionProducers = 100_000
 }

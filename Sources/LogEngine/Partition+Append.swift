@@ -4,8 +4,8 @@ extension Partition {
     // MARK: - Hot path
 
     /// Writes the batch and schedules its sync; returns the first record's offset.
-    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`,
-    /// `.closed`.
+    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.recordWithoutKey`,
+    /// `.failed`, `.damaged`, `.closed`.
     ///
     /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry
     /// or segment. The checksum is made before the lock is taken: it does not cover the offset.
@@ -15,6 +15,7 @@ extension Partition {
         let recordCount = batch.recordCount
         let largestRecord = batch.largestRecordByteCount
         let maxTimestamp = batch.largestTimestamp
+        let isKeyed = batch.isKeyed
         precondition(recordCount > 0)
         guard batch.byteCount <= Limits.batchBytes else {
             throw .recordTooLarge(limit: Limits.batchBytes)
@@ -25,6 +26,7 @@ extension Partition {
             guard largestRecord <= state.options.maxRecordBytes else {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
             }
+            guard isKeyed || !state.options.isCompacted else { throw .recordWithoutKey }
             if state.mustRevokeVouch { throw wait(&state, throwing: .storageFull) }
             try rollIfFull(&state, adding: bytes.count, recordCount: recordCount)
             let base = state.end

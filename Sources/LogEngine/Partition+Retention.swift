@@ -40,7 +40,7 @@ extension Partition {
         } catch {
             throw error.isStorageFull ? .storageFull : .disk(error)
         }
-        removeFiles(of: dropSegments())
+        swapping.withLock { _ in removeFiles(of: dropSegments()) }
         return logStart
     }
 

@@ -7,6 +7,12 @@ package struct PartitionOptions: Equatable, Sendable {
     package var maxRecordBytes = 1 << 20
     package var retentionBytes: Int64?
     package var retentionMs: Int64?
+    /// Of each key only the latest record counts (`cleanupPolicy: compact`): records without a key
+    /// are refused, and `compact` removes what is overruled.
+    package var isCompacted = false
+    /// How long a tombstone stays once compaction has removed what it ended, so that whoever reads
+    /// from before it learns of it. Kafka's `delete.retention.ms`.
+    package var deleteRetentionMs: Int64 = 24 * 60 * 60 * 1000
 
     package init() {}
 }
@@ -17,8 +23,9 @@ package struct PartitionOptions: Equatable, Sendable {
 /// Thread-safe. Nothing here waits for the disk on the caller's thread except `open`, `close` and
 /// `remove`, which are called from workers.
 ///
-/// Locks, in the order they may be taken: `syncing`, `checkpointing`, `state`. The first two are
-/// held over system calls and taken by workers only; `state` is never held over a sync or a read.
+/// Locks, in the order they may be taken: `syncing`, `swapping`, `checkpointing`, `state`. All but
+/// the last are held over system calls and taken by workers only; `state` is never held over a sync
+/// or a read.
 package final class Partition: Sendable {
     let directory: String
     let disk: any Disk
@@ -27,6 +34,9 @@ package final class Partition: Sendable {
     let state: Mutex<PartitionState>
     /// Held while files are synced: the error of one sync must not be missed by another.
     let syncing = Mutex<Void>(())
+    /// Held while files of sealed segments come and go: an index must not be written for a segment
+    /// that is no longer there.
+    let swapping = Mutex<Void>(())
     /// Held while a checkpoint is made and stored, so that none overtakes a later one.
     let checkpointing = Mutex<Void>(())
 
@@ -68,6 +78,10 @@ package final class Partition: Sendable {
         package var readBytes: UInt64 = 0
         package var syncCount: UInt64 = 0
         package var syncNanoseconds: UInt64 = 0
+        package var compactionPassCount: UInt64 = 0
+        /// Bytes compaction read, and those of them it did not write again.
+        package var compactionReadBytes: UInt64 = 0
+        package var compactionRemovedBytes: UInt64 = 0
     }
     package var statistics: Statistics { state.withLock { $0.statistics } }
 

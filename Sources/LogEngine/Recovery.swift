@@ -19,7 +19,7 @@ struct Recovery {
         self.disk = disk
         self.now = now
         checkpoint = Checkpoint.load(disk, directory)
-        names = Set(try disk.list(directory))
+        names = try SegmentSwap.settle(disk, directory, Set(try disk.list(directory)), checkpoint)
         let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
         let start = checkpoint?.logStart ?? bases.first ?? 0
         state = PartitionState(
@@ -29,7 +29,7 @@ struct Recovery {
             recoveryPoint: checkpoint?.recoveryPoint ?? 0,
             // Without a checkpoint nothing says whether compaction has been here.
             gapsAllowedBefore: checkpoint?.gapsAllowedBefore ?? (bases.isEmpty ? 0 : .max),
-            agesSavedAt: now)
+            openedAt: now, agesSavedAt: now)
     }
 
     mutating func run(_ progress: (Int64) -> Void) throws(DiskError) {

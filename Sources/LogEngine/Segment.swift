@@ -4,6 +4,11 @@ import Platform
 struct Segment: Sendable {
     /// The offset its name says: that of its first record, if it has any.
     let base: Int64
+    /// Another where compaction has put another file in its place.
+    var generation = 0
+    /// False while compaction has yet to give its file the segment's name: till then it can only be
+    /// read through `file`, which stays.
+    var isInPlace = true
     /// Bytes of whole batches.
     var byteCount: Int64
     /// nil while no one needs it: a sealed segment's file is opened by the first reader.
@@ -40,6 +45,11 @@ enum SegmentName {
     static let timeIndex = ".timeindex"
     /// What recovery set aside: never acknowledged, behind a hole a power cut left.
     static let lost = ".lost"
+    /// What compaction is writing, and what it has written and not yet put in place.
+    static let cleaned = ".log.cleaned"
+    static let swap = ".swap"
+    static let compaction = "compaction"
+    static let compactionDraft = "compaction.tmp"
     static let checkpoint = "checkpoint"
     static let checkpointDraft = "checkpoint.tmp"
 

@@ -59,6 +59,8 @@ package final class EmbeddedBackend: Backend {
     let changes = Turnstile()
     let embeddedStateLog: EmbeddedStateLog
     private let maintenance = Wakeup()
+    private let compacting = Wakeup()
+    private let compaction: CompactionSettings
 
     /// Does nothing yet. `random` gives the bits of topic IDs.
     package init(
@@ -71,6 +73,7 @@ package final class EmbeddedBackend: Backend {
         self.log = log
         self.random = random
         self.options = options
+        compaction = CompactionSettings(hash: KeyHash(low: random(), high: random()))
         embeddedStateLog = EmbeddedStateLog(time: time, garbage: maintenance)
     }
 
@@ -124,17 +127,41 @@ package final class EmbeddedBackend: Backend {
 
     // MARK: - Maintenance
 
-    /// Applies retention every `maintenanceInterval`, and cleans the state log when it asks for it.
-    /// Returns when the backend closes; the wiring runs it beside the server.
+    /// Applies retention and compacts every `maintenanceInterval`, and cleans the state log when it
+    /// asks for it. Returns when the backend closes; the wiring runs it beside the server.
     package func runMaintenance() async {
         let ticker = Ticker(name: "maintenance", every: options.maintenanceInterval) {
-            [maintenance] in maintenance.wake()
+            [maintenance, compacting] in
+            maintenance.wake()
+            compacting.wake()
         }
         state.withLock { $0.ticker = ticker }
         if isClosing { ticker.stop() }
+        async let compaction: Void = runCompaction()
         while !isClosing {
             if isReady { await maintain() }
             await maintenance.wait()
+        }
+        await compaction
+    }
+
+    /// Beside the rest: a pass over a large log takes minutes.
+    private func runCompaction() async {
+        while !isClosing {
+            if isReady { await compact() }
+            await compacting.wait()
+        }
+    }
+
+    /// One round of compaction of all topics, one partition at a time.
+    package func compact() async {
+        let topics = state.withLock { Array($0.topics.values) }
+        for topic in topics {
+            do { try await topic.compact(compaction) } catch  where !isClosing {
+                log.error(
+                    "compaction failed",
+                    metadata: ["topic": "\(topic.name)", "error": "\(error.explanation)"])
+            } catch { return }
         }
     }
 
@@ -166,6 +193,7 @@ package final class EmbeddedBackend: Backend {
         }
         guard isFirst else { return }
         maintenance.wake()
+        compacting.wake()
         await changes.enter()
         defer { changes.leave() }
         let (topics, ticker) = state.withLock {
@@ -210,6 +238,9 @@ extension BackendStatistics {
             readBytes &+= counted.readBytes
             syncCount &+= counted.syncCount
             syncNanoseconds &+= counted.syncNanoseconds
+            compactionPassCount &+= counted.compactionPassCount
+            compactionReadBytes &+= counted.compactionReadBytes
+            compactionRemovedBytes &+= counted.compactionRemovedBytes
         }
     }
 }

@@ -144,6 +144,9 @@ package struct BackendStatistics: Sendable {
     package var readBytes: UInt64 = 0
     package var syncCount: UInt64 = 0
     package var syncNanoseconds: UInt64 = 0
+    package var compactionPassCount: UInt64 = 0
+    package var compactionReadBytes: UInt64 = 0
+    package var compactionRemovedBytes: UInt64 = 0
 
     package init() {}
 }

@@ -55,6 +55,7 @@ final class Metrics: Sendable {
         writeRequests(&text)
         writeServer(&text)
         writeBackend(&text)
+        writeCompaction(&text)
         return text.bytes
     }
 
@@ -128,6 +129,19 @@ final class Metrics: Sendable {
         text.family("millrace_log_sync_seconds_total", "counter", "Time spent in fdatasync.")
         text.sample(
             "millrace_log_sync_seconds_total", nil, seconds(Int64(clamping: log.syncNanoseconds)))
+    }
+
+    private func writeCompaction(_ text: inout Exposition) {
+        let log = backend.statistics()
+        text.single(
+            "millrace_compaction_passes_total", "counter", "Passes of compaction.",
+            log.compactionPassCount)
+        text.single(
+            "millrace_compaction_read_bytes_total", "counter", "Bytes read by compaction.",
+            log.compactionReadBytes)
+        text.single(
+            "millrace_compaction_removed_bytes_total", "counter",
+            "Bytes removed by compaction.", log.compactionRemovedBytes)
     }
 
     /// Nanoseconds as decimal seconds, without floating point.
