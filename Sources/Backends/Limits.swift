@@ -13,6 +13,7 @@ package enum Limits {
     package static let maxRecordBytes = 1...(16 << 20)
     /// At most about a hundred years, so that nanoseconds fit 64 bits.
     package static let retentionMs: ClosedRange<Int64> = 1...3_153_600_000_000
+    package static let deleteRetentionMs: ClosedRange<Int64> = 0...3_153_600_000_000
     package static let retentionBytes: ClosedRange<Int64> = 1...(.max)
 
     /// A topic.json or node.json beyond this is not one of ours.

@@ -12,8 +12,12 @@ enum Limits {
     static let readChunk = 16 << 10
     /// Bytes one read returns at most, but for a single larger batch.
     static let readBytes = 64 << 20
-    /// Bytes a compressed batch may open to.
+    /// Bytes a compressed batch may open to; larger ones are not compressed.
     static let inflatedBytes = 64 << 20
+    /// Bytes of records from which on compression is tried.
+    static let compressedBytes = 128
+    /// zlib's fastest: it runs where the request is read, and takes most of what there is to take.
+    static let compressionLevel: Int32 = 1
     /// Sealed segments of a partition whose file and indexes are kept open for readers.
     static let openSealedSegments = 8
     /// Syncs one job does before it queues again, so that partitions share the workers.

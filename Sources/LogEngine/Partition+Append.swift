@@ -1,4 +1,5 @@
 import Platform
+import Synchronization
 
 extension Partition {
     // MARK: - Hot path
@@ -21,6 +22,7 @@ extension Partition {
             throw .recordTooLarge(limit: Limits.batchBytes)
         }
         var bytes = batch.finish()
+        if compresses.load(ordering: .relaxed) { BatchCompression.compress(&bytes) }
         let (base, sync) = try state.withLock { state throws(LogError) in
             try state.checkWritable()
             guard largestRecord <= state.options.maxRecordBytes else {

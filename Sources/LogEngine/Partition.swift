@@ -13,6 +13,7 @@ package struct PartitionOptions: Equatable, Sendable {
     /// How long a tombstone stays once compaction has removed what it ended, so that whoever reads
     /// from before it learns of it. Kafka's `delete.retention.ms`.
     package var deleteRetentionMs: Int64 = 24 * 60 * 60 * 1000
+    package var compressionType = CompressionType.none
 
     package init() {}
 }
@@ -32,6 +33,8 @@ package final class Partition: Sendable {
     let time: any TimeSource
     let workers: WorkerPool
     let state: Mutex<PartitionState>
+    /// Of the options, for appends, which compress before they take the lock.
+    let compresses: Atomic<Bool>
     /// Held while files are synced: the error of one sync must not be missed by another.
     let syncing = Mutex<Void>(())
     /// Held while files of sealed segments come and go: an index must not be written for a segment
@@ -48,6 +51,7 @@ package final class Partition: Sendable {
         self.disk = disk
         self.time = time
         self.workers = workers
+        compresses = Atomic(state.options.compressionType == .gzip)
         self.state = Mutex(state)
     }
 
@@ -70,7 +74,10 @@ package final class Partition: Sendable {
         }
     }
 
-    package func configure(_ options: PartitionOptions) { state.withLock { $0.options = options } }
+    package func configure(_ options: PartitionOptions) {
+        state.withLock { $0.options = options }
+        compresses.store(options.compressionType == .gzip, ordering: .relaxed)
+    }
 
     package struct Statistics: Sendable {
         package var appendedRecords: UInt64 = 0

@@ -226,6 +226,7 @@ enum BackendConformance {
             ("minInsyncReplicas", { $0.minInsyncReplicas = 0 }),
             ("retentionMs", { $0.retentionMs = -1 }),
             ("retentionBytes", { $0.retentionBytes = -5 }),
+            ("deleteRetentionMs", { $0.deleteRetentionMs = -1 }),
             ("segmentBytes", { $0.segmentBytes = 0 }),
             ("segmentBytes", { $0.segmentBytes = .max }),
             ("maxRecordBytes", { $0.maxRecordBytes = 0 }),

@@ -155,6 +155,7 @@ private struct CompactionSchedule {
         self.seed = seed
         random = SeededRandom(seed: seed)
         bench = Bench.compacted(segmentBytes: Int64(200 + random.below(1200)))
+        bench.options.compressionType = random.below(3) == 0 ? .gzip : .none
         partition = try bench.open()
     }
 

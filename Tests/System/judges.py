@@ -60,6 +60,12 @@ def judge(path, compacted=False):
     return records
 
 
+def codecs(paths):
+    """The codecs of all batches that have records: 0 for none, 1 for gzip."""
+    raw = [batch for path in paths for batch in batches(path.read_bytes())[0]]
+    return {batch[22] & 7 for batch in raw if struct.unpack_from(">i", batch, 57)[0] > 0}
+
+
 def judge_index(log):
     """How many entries `.index` has: each is the last offset of the batch it points at. An entry of
     `.timeindex` is the greatest timestamp up to the batch with its offset. Both rise."""

@@ -1,11 +1,14 @@
 """Compacted topics on the real program: of each key the latest record, at its offset (pitfalls 13-15)."""
 
+import random
 import time
 
 import pytest
 
 import judges
 from millrace import Millrace
+
+NOISE = random.Random(5)
 
 
 def test_records_without_a_key_are_refused_and_named(data):
@@ -43,12 +46,12 @@ def wait_for_pass(server):
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("configuration", [{}])
+@pytest.mark.parametrize("configuration", [{}, {"compressionType": "gzip"}], ids=["none", "gzip"])
 def test_the_latest_record_of_each_key_stays_over_kill_and_restart(data, configuration):
     with Millrace(data) as server:
         topic = server.create("t", cleanupPolicy="compact", segmentBytes=64 << 10, **configuration)
         for round_ in range(60):
-            batch = [{"key": f"k{n}", "value": {"round": round_, "n": n, "pad": "x" * 40}} for n in range(100)]
+            batch = [{"key": f"k{n}", "value": {"round": round_, "n": n, "pad": NOISE.randbytes(30).hex()}} for n in range(100)]
             assert server.produce("t", batch).status == 200
         assert server.produce("t", [{"key": "k7", "value": None}]).status == 200
         before = server.read_all("t")
@@ -68,4 +71,26 @@ def test_the_latest_record_of_each_key_stays_over_kill_and_restart(data, configu
         assert server.terminate() == 0
     logs = sorted((data / "topics" / topic["topicId"] / "0").glob("*.log"))
     judged = [r for log in logs for r in judges.judge(log, compacted=True)]
+    assert judges.codecs(logs) == ({1, 0} if configuration else {0})
     assert [r.offset for r in judged] == [r["offset"] for r in after] + [len(before)]
+
+
+def test_gzip_batches_are_kafkas(data):
+    with Millrace(data) as server:
+        topic = server.create("t", compressionType="gzip")
+        batch = [{"key": f"k{n}", "value": {"n": n, "text": "again and again"}} for n in range(300)]
+        for _ in range(5):
+            assert server.produce("t", batch).status == 200
+        assert server.get("/v1/topics/t").json["configuration"]["compressionType"] == "gzip"
+        served = server.read_all("t")
+        assert server.patch("/v1/topics/t", json={"compressionType": "none"}).status == 200
+        assert server.produce("t", batch).status == 200
+        server.kill()
+    with Millrace(data) as server:
+        assert server.read_all("t")[:1500] == served
+        assert server.terminate() == 0
+    logs = sorted((data / "topics" / topic["topicId"] / "0").glob("*.log"))
+    judged = [r for log in logs for r in judges.judge(log)]
+    assert [r.offset for r in judged] == list(range(1800)) and judges.codecs(logs) == {0, 1}
+    assert [(r.key, r.value) for r in judges.librdkafka(logs)] == [(r.key, r.value) for r in judged]
+    assert logs[0].stat().st_size < 60_000

@@ -219,6 +219,8 @@ extension PartitionOptions {
         self.init()
         segmentBytes = configuration.segmentBytes
         maxRecordBytes = configuration.maxRecordBytes
+        deleteRetentionMs = configuration.deleteRetentionMs
+        compressionType = configuration.compressionType
         switch configuration.cleanupPolicy {
         case .delete:
             retentionBytes = configuration.retentionBytes

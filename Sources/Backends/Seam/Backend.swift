@@ -8,6 +8,7 @@ package typealias RecordBatchBuilder = LogEngine.RecordBatchBuilder
 package typealias RecordBatchReader = LogEngine.RecordBatchReader
 package typealias Record = LogEngine.Record
 package typealias RecordHeaders = LogEngine.RecordHeaders
+package typealias CompressionType = LogEngine.CompressionType
 
 /// Where records live: a local directory, or a Kafka cluster. Everything the API does passes here.
 ///

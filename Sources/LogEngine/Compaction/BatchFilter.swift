@@ -87,6 +87,7 @@ struct BatchFilter {
         bytes.setBigEndian(maxTimestamp, at: RecordBatchHeader.maxTimestampStart)
         RecordBatchHeader.setCodec(.none, in: &bytes)
         RecordBatchHeader.seal(&bytes)
+        if header.codec == .gzip { BatchCompression.compress(&bytes) }
         return bytes
     }
 
