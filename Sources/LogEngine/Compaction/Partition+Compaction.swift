@@ -84,7 +84,8 @@ extension Partition {
         var compaction = state.withLock { state in
             state.statistics.compactionPassCount &+= 1
             state.statistics.compactionReadBytes &+= UInt64(outcome.readByteCount)
-            state.statistics.compactionRemovedBytes &+= UInt64(outcome.removedByteCount)
+            // A compressed batch can grow by what goes from it.
+            state.statistics.compactionRemovedBytes &+= UInt64(max(0, outcome.removedByteCount))
             return state.compaction ?? CompactionState(now: now)
         }
         compaction.cleanedBefore = outcome.end
