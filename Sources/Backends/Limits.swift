@@ -8,6 +8,11 @@ package enum Limits {
     /// Each holds at least one descriptor and a recovery at start.
     package static let partitions = 20_000
 
+    /// Closed segments kept open for readers, and the share of the process's descriptors they may
+    /// take: one in this many.
+    package static let openSegments = 4_000
+    package static let openSegmentsShare = 4
+
     /// A smaller segment is mostly file system overhead; positions in an index are 32 bits.
     package static let segmentBytes: ClosedRange<Int64> = (64 << 10)...(1 << 30)
     package static let maxRecordBytes = 1...(16 << 20)

@@ -1,5 +1,5 @@
 /// Every limit of this room, by name.
-enum Limits {
+package enum Limits {
     /// Bytes of log between two index entries; Kafka's `index.interval.bytes`.
     static let indexInterval = 4096
     /// The largest batch taken, in bytes: positions in an index are 31 bits.
@@ -18,8 +18,10 @@ enum Limits {
     static let compressedBytes = 128
     /// zlib's fastest: it runs where the request is read, and takes most of what there is to take.
     static let compressionLevel: Int32 = 1
-    /// Sealed segments of a partition whose file and indexes are kept open for readers.
-    static let openSealedSegments = 8
+    /// Closed segments whose file and indexes are kept open, where nothing else is said.
+    package static let openSealedSegments = 8
+    /// Bytes of their indexes; a segment of 256 MiB has one and a half.
+    package static let openIndexBytes = 64 << 20
     /// Syncs one job does before it queues again, so that partitions share the workers.
     static let syncRounds = 8
     /// From how many waiters on a sync may wait for company, and how long at most.

@@ -114,7 +114,9 @@ extension Partition {
                 }
                 return nil
             }
-            return Self.place(state, of: offset, in: state.segmentIndex(holding: offset))
+            let index = state.segmentIndex(holding: offset)
+            state.segments[index].isRead = true
+            return Self.place(state, of: offset, in: index)
         }
     }
 

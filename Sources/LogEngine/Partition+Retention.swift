@@ -128,7 +128,6 @@ extension Partition {
             }
             let dropped = state.segments.prefix(count).map(\.base)
             state.segments.removeFirst(count)
-            state.openSealed.removeAll { $0 < state.segments[0].base }
             return dropped
         }
     }

@@ -71,32 +71,29 @@ extension Partition {
         return (scan.indexes, scan.ending == .complete)
     }
 
-    /// Notes what was opened, and lets go of the sealed segment that was used longest ago if there
-    /// are too many. Who still reads it holds its file. False where the segment is another by now.
+    /// Notes what was opened, within the budget. False where the segment is another by now.
     @discardableResult
     func keepOpen(
         _ segment: Segment, _ file: (any DiskFile)?, _ indexes: SegmentIndexes?
     ) -> Bool {
-        state.withLock { state in
+        let (isThere, isNew) = state.withLock { state in
             let base = segment.base
             guard let index = state.segmentIndex(base: base),
                 state.segments[index].generation == segment.generation
-            else { return false }
+            else { return (false, false) }
             // The active segment's own index, made in memory, has grown meanwhile and is right.
             if base < state.durable.segment || state.segments[index].indexes == nil {
                 state.segments[index].file = file
                 state.segments[index].indexes = indexes
             }
-            guard base < state.durable.segment, segment.isInPlace else { return true }
-            state.openSealed.removeAll { $0 == base }
-            state.openSealed.append(base)
-            guard state.openSealed.count > Limits.openSealedSegments else { return true }
-            let oldest = state.openSealed.removeFirst()
-            guard let evicted = state.segmentIndex(base: oldest) else { return true }
-            state.segments[evicted].file = nil
-            state.segments[evicted].indexes = nil
-            return true
+            guard base < state.durable.segment, segment.isInPlace, !state.segments[index].isCounted
+            else { return (true, false) }
+            state.segments[index].isCounted = true
+            state.segments[index].isRead = false
+            return (true, true)
         }
+        if isNew { openSegments.add(self, segment, indexes) }
+        return isThere
     }
 
     /// After a roll: writes the indexes of the segments that were sealed and are durable now.
@@ -105,7 +102,7 @@ extension Partition {
             var sealed: [Segment] = []
             for segment in state.segments.dropLast().reversed() {
                 guard segment.base < state.durable.segment, segment.indexes != nil,
-                    !state.openSealed.contains(segment.base)
+                    !segment.isCounted
                 else { break }
                 sealed.append(segment)
             }

@@ -32,6 +32,7 @@ package final class Partition: Sendable {
     let disk: any Disk
     let time: any TimeSource
     let workers: WorkerPool
+    let openSegments: OpenSegments
     let state: Mutex<PartitionState>
     /// Of the options, for appends, which compress before they take the lock.
     let compresses: Atomic<Bool>
@@ -45,12 +46,13 @@ package final class Partition: Sendable {
 
     init(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
-        state: sending PartitionState
+        openSegments: OpenSegments, state: sending PartitionState
     ) {
         self.directory = directory
         self.disk = disk
         self.time = time
         self.workers = workers
+        self.openSegments = openSegments
         compresses = Atomic(state.options.compressionType == .gzip)
         self.state = Mutex(state)
     }

@@ -47,8 +47,6 @@ struct PartitionState: Sendable {
     var waiters = SyncWaiters()
     var watchers = Watchers()
     var marks = RecentMarks()
-    /// Base offsets of sealed segments that are kept open, the latest last.
-    var openSealed: [Int64] = []
     /// How many segments compaction has replaced.
     var generations = 0
     /// nil until compaction has asked for it.

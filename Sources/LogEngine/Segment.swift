@@ -9,6 +9,10 @@ struct Segment: Sendable {
     /// False while compaction has yet to give its file the segment's name: till then it can only be
     /// read through `file`, which stays.
     var isInPlace = true
+    /// `OpenSegments` counts it as open.
+    var isCounted = false
+    /// Read since it was last looked at by `OpenSegments`.
+    var isRead = false
     /// Bytes of whole batches.
     var byteCount: Int64
     /// nil while no one needs it: a sealed segment's file is opened by the first reader.

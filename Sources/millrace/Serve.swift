@@ -84,7 +84,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
-        Self.raiseDescriptorLimit()
+        let descriptorLimit = Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in
             var log = LineLog(label: label)
@@ -98,7 +98,8 @@ extension Serve {
                     + "yet: anyone "
                     + "could read and write. Listen on 127.0.0.1, or say --allow-anonymous.")
         }
-        let service = try Service(self, host: address.host, port: address.port)
+        let service = try Service(
+            self, host: address.host, port: address.port, descriptorLimit: descriptorLimit)
         Task {
             do throws(Failure) {
                 try await service.run()
@@ -114,12 +115,15 @@ extension Serve {
         Glibc._exit(1)
     }
 
-    /// Segments and connections each hold a descriptor: take as many as the system allows.
-    private static func raiseDescriptorLimit() {
+    /// Segments and connections each hold a descriptor: take as many as the system allows. Returns
+    /// how many that is.
+    private static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(resource, &limit) == 0 else { return 1024 }
+        let before = limit.rlim_cur
         limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: setrlimit(resource, &limit) == 0 ? limit.rlim_cur : before)
     }
 
     private static func isLoopback(_ host: String) -> Bool {

@@ -18,13 +18,19 @@ final class Service: Sendable {
     private let log = Logger(label: "millrace")
     private let termination = Wakeup()
 
-    init(_ options: Serve, host: String, port: UInt16) throws(Failure) {
+    init(
+        _ options: Serve, host: String, port: UInt16, descriptorLimit: Int
+    ) throws(Failure) {
         self.options = options
+        var storage = EmbeddedBackend.Options()
+        storage.openSegments = min(
+            storage.openSegments, descriptorLimit / Backends.Limits.openSegmentsShare)
         let time = SystemTime()
         backend = EmbeddedBackend(
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
-            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
+            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) },
+            options: storage)
         coordinator = GroupCoordinator(backend, time: time)
         accessLog = try AccessLog(options.accessLog, time: time)
         var configuration = Server.Configuration()

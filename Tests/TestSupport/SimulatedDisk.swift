@@ -59,6 +59,7 @@ package final class SimulatedDisk: Disk {
         var plan: Plan?
         var isCold = false
         var trace: [String] = []
+        var openFileCount = 0
     }
 
     /// Stands for a directory where a file's number would be.
@@ -74,6 +75,8 @@ package final class SimulatedDisk: Disk {
 
     package func inject(_ plan: Plan?) { state.withLock { $0.plan = plan } }
     package var operationCount: Int { state.withLock { $0.operationCount } }
+    /// Files that someone holds open.
+    package var openFileCount: Int { state.withLock { $0.openFileCount } }
     /// No read finds its bytes in the cache.
     package func setCold(_ isCold: Bool) { state.withLock { $0.isCold = isCold } }
     /// Every sync waits until `releaseSyncs`.
@@ -147,6 +150,7 @@ package final class SimulatedDisk: Disk {
                 guard file != Self.directoryMark else {
                     throw DiskError(operation: "open", path: path, code: EISDIR)
                 }
+                state.openFileCount += 1
                 return SimulatedFile(self, path, file, state.epoch)
             }
             guard mode == .readWrite else { throw .notFound("open", path) }
@@ -157,6 +161,7 @@ package final class SimulatedDisk: Disk {
             state.nextFile += 1
             state.files[file] = Content()
             change(&state, .link(path, file), in: Self.directory(of: path))
+            state.openFileCount += 1
             return SimulatedFile(self, path, file, state.epoch)
         }
     }
@@ -350,6 +355,8 @@ private final class SimulatedFile: DiskFile {
         self.file = file
         self.epoch = epoch
     }
+
+    deinit { disk.state.withLock { $0.openFileCount -= 1 } }
 
     func byteCount() throws(DiskError) -> Int64 {
         try with("fstat") { Int64($0.live.count) }

@@ -201,7 +201,8 @@ extension EmbeddedBackend {
                 return .open(
                     try Partition.open(
                         path, disk: directory.disk, time: time, workers: workers,
-                        options: PartitionOptions(work.configuration), progress: progress))
+                        openSegments: openSegments, options: PartitionOptions(work.configuration),
+                        progress: progress))
             } catch { failure = BackendError(error) }
         }
         log.error(

@@ -17,6 +17,9 @@ package final class EmbeddedBackend: Backend {
         package var maintenanceInterval: Duration = .seconds(30)
         /// False on a simulated disk only, where no other process is.
         package var locksDirectory = true
+        /// Closed segments kept open for readers, of all partitions together. Each partition's
+        /// active segment takes a descriptor beside them.
+        package var openSegments = Limits.openSegments
 
         package init() {}
     }
@@ -54,6 +57,7 @@ package final class EmbeddedBackend: Backend {
     let random: @Sendable () -> UInt64
     let options: Options
     let log: Logger
+    let openSegments: OpenSegments
     let state = Mutex(State())
     /// Creating, altering and deleting: one at a time.
     let changes = Turnstile()
@@ -73,6 +77,7 @@ package final class EmbeddedBackend: Backend {
         self.log = log
         self.random = random
         self.options = options
+        openSegments = OpenSegments(fileLimit: options.openSegments)
         compaction = CompactionSettings(hash: KeyHash(low: random(), high: random()))
         embeddedStateLog = EmbeddedStateLog(time: time, garbage: maintenance)
     }

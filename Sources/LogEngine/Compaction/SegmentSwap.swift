@@ -99,7 +99,6 @@ extension PartitionState {
         segments.replaceSubrange(first..<first + swap.replaced.count, with: [segment])
         gapsAllowedBefore = max(gapsAllowedBefore, swap.end)
         let range = swap.segment.base..<swap.end
-        openSealed.removeAll { range.contains($0) }
         marks.remove(segments: range)
     }
 }
