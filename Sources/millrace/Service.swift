@@ -67,6 +67,8 @@ final class Service: Sendable {
                 "address": "\(address)", "data": "\(options.data)",
                 "durability": "acks=all answers after fdatasync; readers see what is synced",
                 "startMs": "\((SystemTime().now() - started).wholeMilliseconds)",
+                "partitions": "\(backend.progress.partitionCount)",
+                "scannedMiB": "\(backend.progress.bytesScanned >> 20)",
             ])
         printLine("millrace: listening on http://\(address)")
         await termination.wait()

@@ -37,7 +37,11 @@ extension EmbeddedBackend {
                 "a topic's directory is left untouched and not served",
                 metadata: ["directory": "\(one.directory)", "reason": "\(one.reason)"])
         }
-        let topics = await recover(metadata, progress)
+        let topics = await recover(metadata) { [self] in
+            let now = $0
+            state.withLock { $0.progress = now }
+            progress(now)
+        }
         register(topics, quarantined)
         guard !isClosing else { return }
         try await openStateLog(isComplete: quarantined.isEmpty)

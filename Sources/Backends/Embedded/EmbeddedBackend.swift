@@ -30,6 +30,11 @@ package final class EmbeddedBackend: Backend {
         package var partitionCount = 0
         /// Bytes of logs scanned because no clean stop vouched for them.
         package var bytesScanned: Int64 = 0
+
+        var words: String {
+            "\(partitionsOpened) of \(partitionCount) partitions are open, "
+                + "\(bytesScanned >> 20) MiB scanned"
+        }
     }
 
     /// A directory under topics/ that is left untouched because its metadata cannot be trusted.
@@ -42,6 +47,7 @@ package final class EmbeddedBackend: Backend {
 
     struct State {
         var phase = Phase.starting
+        var progress = Progress()
         var topics: [String: EmbeddedTopic] = [:]
         var internalTopics: [String: EmbeddedTopic] = [:]
         var quarantined: [Quarantined] = []
@@ -97,6 +103,11 @@ package final class EmbeddedBackend: Backend {
     }
 
     package var isReady: Bool { state.withLock { $0.phase == .ready } }
+    package var recoveryProgress: String? {
+        state.withLock { $0.phase == .starting ? $0.progress.words : nil }
+    }
+    /// What recovery had to do.
+    package var progress: Progress { state.withLock { $0.progress } }
     var isClosing: Bool { state.withLock { $0.phase == .closing } }
     package var stateLog: any StateLog { embeddedStateLog }
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }

@@ -17,6 +17,9 @@ package protocol Backend: Sendable {
     /// False while recovering, and once closing has begun; calls then throw `.notReady`.
     var isReady: Bool { get }
 
+    /// How far recovery has come, in words for an operator; nil while there is nothing to tell.
+    var recoveryProgress: String? { get }
+
     /// All topics but internal ones, by name.
     func topics() async throws(BackendError) -> [TopicDescription]
 
@@ -38,6 +41,10 @@ package protocol Backend: Sendable {
 
     /// Figures for `/metrics`, gathered without waiting.
     func statistics() -> BackendStatistics
+}
+
+extension Backend {
+    package var recoveryProgress: String? { nil }
 }
 
 /// One topic, alive: holding it after a delete is safe, every call then throws `.unknownTopic`.
