@@ -87,6 +87,10 @@ def scattered_read_ms(server, topic):
     return statistics.median(took)
 
 
+def say(text):
+    print(text, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--gib", type=float, default=10)
@@ -106,10 +110,10 @@ def measure(data, gib):
             server.create(topic, retentionMs=None)
         fill(server, "small", 64 << 20)
         took = fill(server, "big", int(gib * (1 << 30)))
-        print(f"filled {gib:g} GiB in {took:.0f} s ({gib * 1024 / took:.0f} MiB/s), RSS {rss_mib(server)} MiB")
+        say(f"filled {gib:g} GiB in {took:.0f} s ({gib * 1024 / took:.0f} MiB/s), RSS {rss_mib(server)} MiB")
         server.kill()
     with Millrace(data, wait=300) as server:
-        print(f"unclean start {server.start_seconds:.2f} s, RSS {rss_mib(server)} MiB")
+        say(f"unclean start {server.start_seconds:.2f} s, RSS {rss_mib(server)} MiB")
         rates = {topic: {"produce": [], "read": []} for topic in ("small", "big")}
         for _ in range(ROUNDS):
             for topic in ("small", "big"):
@@ -117,13 +121,13 @@ def measure(data, gib):
                 rates[topic]["read"].append(read_rate(server, topic))
         for work in ("produce", "read"):
             small, big = (statistics.median(rates[topic][work]) for topic in ("small", "big"))
-            print(f"{work}: small {small:,.0f} records/s, big {big:,.0f} ({big / small:.2f} of it)")
+            say(f"{work}: small {small:,.0f} records/s, big {big:,.0f} ({big / small:.2f} of it)")
         for topic in ("small", "big"):
-            print(f"one record anywhere, {topic}: {scattered_read_ms(server, topic):.2f} ms (median)")
-        print(f"RSS after that {rss_mib(server)} MiB")
+            say(f"one record anywhere, {topic}: {scattered_read_ms(server, topic):.2f} ms (median)")
+        say(f"RSS after that {rss_mib(server)} MiB")
         assert server.terminate(120) == 0
     with Millrace(data, wait=300) as server:
-        print(f"clean start {server.start_seconds:.2f} s, RSS {rss_mib(server)} MiB")
+        say(f"clean start {server.start_seconds:.2f} s, RSS {rss_mib(server)} MiB")
 
 
 if __name__ == "__main__":
