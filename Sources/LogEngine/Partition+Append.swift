@@ -31,8 +31,7 @@ extension Partition {
             bytes.setBigEndian(base, at: 0)
             try write(&state, bytes.span)
             Self.count(
-                &state, byteCount: bytes.count, recordCount: recordCount,
-                maxTimestamp: maxTimestamp)
+                &state, bytes.span, recordCount: recordCount, maxTimestamp: maxTimestamp)
             return (base, state.scheduleSync(isAwaited: isAwaited))
         }
         start(sync)
@@ -51,8 +50,9 @@ extension Partition {
     }
 
     private static func count(
-        _ state: inout PartitionState, byteCount: Int, recordCount: Int, maxTimestamp: Int64
+        _ state: inout PartitionState, _ batch: Span<UInt8>, recordCount: Int, maxTimestamp: Int64
     ) {
+        let byteCount = batch.count
         let active = state.segments.count - 1
         let position = state.segments[active].byteCount
         let base = state.segments[active].base
@@ -60,6 +60,7 @@ extension Partition {
         state.segments[active].indexes?.add(
             relativeOffset: last - base, maxTimestamp: maxTimestamp,
             position: position, byteCount: byteCount)
+        state.segments[active].chain?.add(batch, nextOffset: last + 1)
         state.segments[active].byteCount = position + Int64(byteCount)
         state.segments[active].maxTimestamp = max(
             state.segments[active].maxTimestamp, maxTimestamp)
@@ -123,6 +124,7 @@ extension Partition {
         }
         var segment = Segment(base: state.end, file: file, openedAt: time.now())
         segment.indexes = SegmentIndexes()
+        segment.chain = SegmentChain(place(state.end))
         state.segments.append(segment)
         state.isDirectoryDirty = true
     }

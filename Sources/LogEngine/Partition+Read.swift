@@ -43,7 +43,7 @@ extension Partition {
             else { break }
             place = following
         }
-        return try finish(reading, base: place.base)
+        return try finish(reading, place)
     }
 
     /// Takes from one segment; false where it would wait and may not.
@@ -72,14 +72,18 @@ extension Partition {
     }
 
     /// Hands the bytes out, or says what is wrong where there are none.
-    private func finish(_ reading: BatchReading, base: Int64) throws(LogError) -> [UInt8] {
-        if reading.bytes.isEmpty, let words = reading.damage {
-            throw .damaged(at: Offset(reading.offset), words)
+    private func finish(_ reading: BatchReading, _ place: ReadPlace) throws(LogError) -> [UInt8] {
+        if reading.bytes.isEmpty {
+            // What is below the high watermark is in some batch, unless compaction took it.
+            let isGone = reading.offset >= place.gapsAllowedBefore
+            if let words = reading.damage ?? (isGone ? "no batch has the offset" : nil) {
+                throw .damaged(at: Offset(reading.offset), words)
+            }
         }
         state.withLock { state in
             if let end = reading.end {
                 state.marks.insert(
-                    LogMark(offset: reading.offset, segment: base, position: end))
+                    LogMark(offset: reading.offset, segment: place.base, position: end))
             }
             state.statistics.readBytes &+= UInt64(reading.bytes.count)
         }
