@@ -116,7 +116,9 @@ extension Partition {
     /// durable only after the sealed one and the directory entry are: see `syncOnce`.
     func roll(_ state: inout PartitionState) throws(LogError) {
         let file: any DiskFile
+        let chain = SegmentChain(place(state.end))
         do throws(DiskError) {
+            try ChainFile.begin(chain, disk, directory)
             file = try disk.open(path(state.end, SegmentName.log), .readWrite)
         } catch {
             // Nothing was written; with space or descriptors back, the next append may succeed.
@@ -124,7 +126,7 @@ extension Partition {
         }
         var segment = Segment(base: state.end, file: file, openedAt: time.now())
         segment.indexes = SegmentIndexes()
-        segment.chain = SegmentChain(place(state.end))
+        segment.chain = chain
         state.segments.append(segment)
         state.isDirectoryDirty = true
     }

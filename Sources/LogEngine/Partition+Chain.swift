@@ -5,44 +5,43 @@ import Platform
 /// Budget: one write of 20 bytes for each sync, 20 bytes more for each 4 KiB of log, and two syncs
 /// for each segment; no descriptor is kept.
 extension Partition {
-    /// Stores what is durable now. Where that fails the segment goes on without: recovery then
-    /// knows less about it, and the scrubber makes the file anew.
+    /// Stores what is durable now. Where that fails it is tried with the next sync: meanwhile
+    /// recovery would know less about the segment.
     func store(_ chain: SegmentChain) {
         do throws(DiskError) {
             try ChainFile.store(chain, disk, directory)
             settle(chain)
-        } catch { dropChain(chain.place.base) }
+        } catch {
+            // As said above.
+        }
+    }
+
+    /// After a roll, with the data of all segments synced and before the directory is: completes
+    /// the files of those that were sealed, and makes the active one's head durable, without which
+    /// nothing in the segment may be acknowledged.
+    func sealChains(_ chains: [SegmentChain], active: Int64) throws(DiskError) {
+        for chain in chains where chain.place.base != active {
+            do throws(DiskError) {
+                try ChainFile.store(chain, disk, directory, isLast: true)
+            } catch {
+                // The scrubber makes it anew.
+            }
+        }
+        if let chain = chains.last, chain.place.base == active {
+            try ChainFile.store(chain, disk, directory, isLast: true)
+            settle(chain)
+        }
+        state.withLock { state in
+            for index in state.segments.indices where state.segments[index].base < active {
+                state.segments[index].chain = nil
+            }
+        }
     }
 
     private func settle(_ chain: SegmentChain) {
         state.withLock { state in
             guard let index = state.segmentIndex(base: chain.place.base) else { return }
             state.segments[index].chain?.settle(chain)
-        }
-    }
-
-    /// After a roll, with the data of all segments synced and before the directory is: completes
-    /// the files of those that were sealed, and begins the active one's.
-    func sealChains(_ chains: [SegmentChain], active: Int64) {
-        for chain in chains {
-            do throws(DiskError) {
-                if !chain.isBegun { try ChainFile.begin(chain, disk, directory) }
-                try ChainFile.store(chain, disk, directory, isLast: true)
-                if chain.place.base == active {
-                    settle(chain)
-                    continue
-                }
-            } catch {
-                // As above.
-            }
-            dropChain(chain.place.base)
-        }
-    }
-
-    private func dropChain(_ base: Int64) {
-        state.withLock { state in
-            guard let index = state.segmentIndex(base: base) else { return }
-            state.segments[index].chain = nil
         }
     }
 }

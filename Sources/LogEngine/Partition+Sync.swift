@@ -83,7 +83,7 @@ extension Partition {
         }
         do throws(DiskError) {
             if plan.hasRolled {
-                sealChains(plan.chains, active: plan.mark.segment)
+                try sealChains(plan.chains, active: plan.mark.segment)
                 try disk.syncDirectory(directory)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
