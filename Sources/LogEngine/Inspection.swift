@@ -10,6 +10,8 @@ package struct SegmentInspection {
         case torn(byteCount: Int64)
         /// Bytes that are not what was written: an intact batch stands behind them, at `validAt`.
         case damaged(validAt: Int64)
+        /// Intact batches that are not those which the chain file knows.
+        case misplaced
         case unreadable(DiskError)
     }
 
@@ -57,6 +59,7 @@ package struct SegmentInspection {
         case .complete: ending = .complete
         case .torn: ending = .torn(byteCount: byteCount - scan.validEnd)
         case .damaged(let validAt): ending = .damaged(validAt: validAt)
+        case .misplaced: ending = .misplaced
         case .unreadable(let error): ending = .unreadable(error)
         }
     }
@@ -86,7 +89,7 @@ package struct PartitionVerdict {
         self.disk = disk
         self.directory = directory
         let names = try disk.list(directory)
-        checkpoint = Checkpoint.load(disk, directory)
+        checkpoint = try Checkpoint.load(disk, directory)
         if names.contains(SegmentName.checkpoint), checkpoint == nil {
             find(SegmentName.checkpoint, "is not what was written", isHarmless: false)
         }
@@ -138,6 +141,8 @@ package struct PartitionVerdict {
             find(
                 name, "is damaged \(place); the next intact batch is at byte \(validAt)",
                 isHarmless: false)
+        case .misplaced:
+            find(name, "has other batches \(place) than were written here", isHarmless: false)
         case .unreadable(let error):
             find(name, "cannot be read \(place): \(error)", isHarmless: false)
         }

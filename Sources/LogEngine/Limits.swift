@@ -29,6 +29,8 @@ package enum Limits {
     static let gatheringPause = Duration.microseconds(200)
     /// Bytes of a checkpoint file: enough for 4 million segments, too little to exhaust memory.
     static let checkpointBytes: Int64 = 128 << 20
+    /// Bytes of a chain file: more than the longest segment's marks need.
+    static let chainBytes: Int64 = 16 << 20
     /// Bytes of checksums the search behind damage may compute, per byte searched, and in any case.
     static let searchWorkPerByte = 4
     static let searchWork = 64 << 20

@@ -85,8 +85,12 @@ extension Partition {
 
     /// Hands the bytes out, or says what is wrong where there are none.
     private func finish(_ reading: BatchReading, _ place: ReadPlace) throws(LogError) -> [UInt8] {
-        if reading.bytes.isEmpty, let words = reading.damage {
-            throw .damaged(at: Offset(reading.offset), words)
+        if reading.bytes.isEmpty {
+            // What is below the high watermark is in some batch, unless compaction took it.
+            let isGone = reading.offset >= place.gapsAllowedBefore
+            if let words = reading.damage ?? (isGone ? "no batch has the offset" : nil) {
+                throw .damaged(at: Offset(reading.offset), words)
+            }
         }
         state.withLock { state in
             if let end = reading.end, state.generation(of: place.base) == place.generation {

@@ -135,7 +135,7 @@ extension Partition {
     /// Removes files no one can find any more. Who reads one still holds it.
     private func removeFiles(of bases: [Int64]) {
         for base in bases {
-            for suffix in [SegmentName.index, SegmentName.timeIndex, SegmentName.log] {
+            for suffix in SegmentName.all {
                 do throws(DiskError) {
                     try disk.remove(path(base, suffix))
                 } catch {

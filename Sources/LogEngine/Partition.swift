@@ -65,6 +65,9 @@ package final class Partition: Sendable {
         state.withLock { $0.segments.reduce(0) { $0 &+ $1.byteCount } }
     }
 
+    /// What opening mended beside cutting off a torn tail, in words for an operator.
+    package var notes: [String] { state.withLock { $0.notes } }
+
     /// Why no more is written, in words for an operator; nil while all is well.
     package var failure: String? {
         state.withLock {
@@ -123,6 +126,8 @@ package final class Partition: Sendable {
     }
 
     // MARK: - Files
+
+    func place(_ base: Int64) -> SegmentPlace { SegmentPlace(directory: directory, base: base) }
 
     func path(_ base: Int64, _ suffix: String) -> String {
         directory + "/" + SegmentName.file(base, suffix)

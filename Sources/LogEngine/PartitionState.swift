@@ -59,6 +59,8 @@ struct PartitionState: Sendable {
     /// When ages were last written down.
     var agesSavedAt: Instant
     var statistics = Partition.Statistics()
+    /// What recovery mended, in words for an operator.
+    var notes: [String] = []
 
     /// The index in `segments` of the one that holds `offset`: the last that begins at or before
     /// it.

@@ -19,6 +19,9 @@ struct Segment: Sendable {
     var file: (any DiskFile)?
     /// nil while not loaded; always there for the active segment.
     var indexes: SegmentIndexes?
+    /// While batches are added, or the end is not stored yet; nil otherwise, and where its file
+    /// could not be written.
+    var chain: SegmentChain?
     /// The largest timestamp of its records, milliseconds since 1970; meaningless while empty.
     var maxTimestamp: Int64
     /// Milliseconds without an append, counted by earlier runs of the program.
@@ -52,6 +55,9 @@ enum SegmentName {
     static let log = ".log"
     static let index = ".index"
     static let timeIndex = ".timeindex"
+    static let chain = ".chain"
+    /// All files of a segment; the log goes last, so that a removal cut short is finished.
+    static let all = [index, timeIndex, chain, log]
     /// What recovery set aside: never acknowledged, behind a hole a power cut left.
     static let lost = ".lost"
     /// What compaction is writing, and what it has written and not yet put in place.

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// A file's content is durable by `sync` of the file, its name by `syncDirectory` of the directory,
 /// and neither implies the other. `crash` keeps some of the rest: of each file the first few
-/// unsynced changes, the next one torn at 512 bytes or grown by zeros; of each directory the first
-/// few changes. A directory is there at once, unless `losesDirectories`: then it is an entry like a
+/// unsynced changes, the next one torn or grown by zeros, or any of its blocks in any order; of each
+/// directory the first few changes. A directory is there at once, unless `losesDirectories`: then it is an entry like a
 /// file, and what is in it goes with it.
 package final class SimulatedDisk: Disk {
     package enum Operation: String, Sendable, CaseIterable {
@@ -173,7 +173,7 @@ package final class SimulatedDisk: Disk {
                 throw .notFound("opendir", directory)
             }
             return state.entries.keys.filter { Self.directory(of: $0) == directory }
-                .map { String($0.dropFirst(directory.count + 1)) }
+                .map { String($0.dropFirst(directory.count + 1)) }.sorted()
         }
     }
 
@@ -305,28 +305,73 @@ extension SimulatedDisk.Content {
         unsynced.removeAll()
     }
 
-    mutating func crash(_ random: inout SeededRandom) {
-        let kept = random.below(unsynced.count + 1)
-        for change in unsynced.prefix(kept) { Self.apply(change, to: &durable) }
-        if kept < unsynced.count, case .write(let position, let bytes) = unsynced[kept] {
-            switch random.below(4) {
-            case 0:
-                let torn = min(bytes.count, 512 * random.below(8))
-                Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
-            case 1:
-                // The size came, the content did not.
-                let zeros = [UInt8](repeating: 0, count: bytes.count)
-                if position >= durable.count {
-                    Self.apply(.write(position, zeros), to: &durable)
-                }
-            case 2:
-                let torn = random.below(bytes.count + 1)
-                Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
-            default: break
-            }
+    /// A sync failed. As on Linux: the pages count as clean from now on, though they never got
+    /// there. Lengths are the journal's, which keeps them.
+    mutating func forgetWrites() {
+        unsynced.removeAll { change in
+            if case .write = change { return true }
+            return false
         }
+    }
+
+    mutating func crash(_ random: inout SeededRandom) {
+        guard !unsynced.isEmpty else {
+            live = durable
+            return
+        }
+        if random.below(2) == 0 { keepSome(&random) } else { keepFirst(&random) }
         unsynced.removeAll()
         live = durable
+    }
+
+    /// In order up to somewhere, and part of the next one.
+    private mutating func keepFirst(_ random: inout SeededRandom) {
+        let kept = random.below(unsynced.count + 1)
+        for change in unsynced.prefix(kept) { Self.apply(change, to: &durable) }
+        guard kept < unsynced.count, case .write(let position, let bytes) = unsynced[kept] else {
+            return
+        }
+        switch random.below(4) {
+        case 0:
+            let torn = min(bytes.count, 512 * random.below(8))
+            Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
+        case 1:
+            // The size came, the content did not.
+            let zeros = [UInt8](repeating: 0, count: bytes.count)
+            if position >= durable.count {
+                Self.apply(.write(position, zeros), to: &durable)
+            }
+        case 2:
+            let torn = random.below(bytes.count + 1)
+            Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
+        default: break
+        }
+    }
+
+    /// Any blocks of any writes: later ones durable, earlier ones not. Lengths change in order.
+    private mutating func keepSome(_ random: inout SeededRandom) {
+        let block = random.below(2) == 0 ? 512 : 4096
+        var truncates = random.below(unsynced.count + 1)
+        let isWhole = random.below(2) == 0
+        for change in unsynced {
+            truncates -= 1
+            guard case .write(let position, let bytes) = change else {
+                if truncates >= 0 { Self.apply(change, to: &durable) }
+                continue
+            }
+            if isWhole {
+                if random.below(2) == 0 { Self.apply(change, to: &durable) }
+                continue
+            }
+            var start = 0
+            while start < bytes.count {
+                let end = min(bytes.count, ((position + start) / block + 1) * block - position)
+                if random.below(2) == 0 {
+                    Self.apply(.write(position + start, Array(bytes[start..<end])), to: &durable)
+                }
+                start = end
+            }
+        }
     }
 
     private static func apply(_ change: SimulatedDisk.Change, to content: inout [UInt8]) {
@@ -393,8 +438,7 @@ private final class SimulatedFile: DiskFile {
     func sync() throws(DiskError) {
         disk.waitAtGate()
         if let fault = disk.fault(.sync, path) {
-            // As Linux does: the pages count as clean from now on, though they never got there.
-            try with("fdatasync") { $0.unsynced.removeAll() }
+            try with("fdatasync") { $0.forgetWrites() }
             throw DiskError(operation: "fdatasync", path: path, code: fault.code)
         }
         try with("fdatasync") { $0.sync() }

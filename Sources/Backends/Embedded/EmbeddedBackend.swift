@@ -184,7 +184,7 @@ package final class EmbeddedBackend: Backend {
     /// One round: retention of all topics, cleaning of the state log. Trouble is logged, and the
     /// next round tries again.
     package func maintain() async {
-        let topics = state.withLock { Array($0.topics.values) }
+        let topics = state.withLock { $0.topics.values.sorted { $0.name < $1.name } }
         for topic in topics {
             do { try await topic.enforceRetention() } catch  where !isClosing {
                 log.error(

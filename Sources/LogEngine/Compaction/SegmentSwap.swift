@@ -6,7 +6,8 @@ import Platform
 ///  2. It is renamed to `<base>-<end>.swap`, and the directory synced: it is whole, and says which
 ///     segments it is for.
 ///  3. A checkpoint that lists it instead of them is stored. From here on it counts.
-///  4. Their indexes and files are removed, but for the first's `.log`, and the directory synced.
+///  4. Their indexes, chains and files are removed, but for the first's `.log`, and the directory
+///     synced.
 ///  5. It is renamed to `<base>.log`, over the first, and the directory synced.
 ///
 /// After a crash before step 3 the old segments are all there, and it is removed; after one behind
@@ -37,7 +38,7 @@ struct SegmentSwap {
         _ disk: any Disk, _ directory: String, base: Int64, end: Int64, names: Set<String>
     ) throws(DiskError) {
         for name in names.sorted() {
-            for suffix in [SegmentName.index, SegmentName.timeIndex, SegmentName.log] {
+            for suffix in SegmentName.all {
                 guard let other = SegmentName.base(name, suffix: suffix), other >= base,
                     other < end, other != base || suffix != SegmentName.log
                 else { continue }
@@ -133,7 +134,7 @@ extension Partition {
                 // What counts is there under its other name, and open; the next run goes on here.
                 return .failed("\(error)")
             }
-            swap.segment.indexes?.store(disk, directory, swap.segment.base)
+            storeSidecars(of: swap.segment)
             return nil
         }
         if let error { throw error }
@@ -160,6 +161,18 @@ extension Partition {
                 state.replace(swap)
                 state.agesSavedAt = now
             }
+        }
+    }
+
+    /// Indexes and the chain file of a segment that is in place; each is made anew where it is
+    /// lost.
+    private func storeSidecars(of segment: Segment) {
+        segment.indexes?.store(disk, directory, segment.base)
+        do throws(DiskError) {
+            try ChainFile.rebuild(disk, directory, base: segment.base)
+            try disk.syncDirectory(directory)
+        } catch {
+            // The scrubber makes it anew.
         }
     }
 
