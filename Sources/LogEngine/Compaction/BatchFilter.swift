@@ -16,6 +16,9 @@ struct BatchFilter {
     /// The first tombstone that stayed.
     private(set) var firstTombstone = Int64.max
     private(set) var holdsProducers = false
+    /// Batches that did not stay as they were. Bytes do not tell: what loses a record and is
+    /// compressed anew can be as long as before.
+    private(set) var changedCount = 0
     /// A batch in a codec we cannot read has passed: a later tombstone may end one of its records.
     private var hasUnreadable = false
 
@@ -59,6 +62,8 @@ struct BatchFilter {
             }
         }
         if output.count > before, header.producerID >= 0 { holdsProducers = true }
+        let isSame = output.count - before == batch.count && output[before...].elementsEqual(batch)
+        if !isSame { changedCount += 1 }
     }
 
     private mutating func keeps(_ record: Record, in bytes: Span<UInt8>) -> Bool {

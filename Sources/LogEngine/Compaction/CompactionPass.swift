@@ -125,7 +125,7 @@ struct CompactionPass {
         guard let first = group.first, let last = group.last,
             let lastFilled = group.lastIndex(where: { $0.segment.byteCount > 0 })
         else { return }
-        let base = first.segment.base
+        let (base, changedBefore) = (first.segment.base, filter.changedCount)
         let draft = try partition.createDraft(base)
         var output = SegmentDraft(draft, base: base)
         do throws(LogError) {
@@ -147,7 +147,7 @@ struct CompactionPass {
             throw error
         }
         let byteCount = group.reduce(0) { $0 + $1.segment.byteCount }
-        if group.count == 1, output.byteCount == byteCount {
+        if group.count == 1, filter.changedCount == changedBefore {
             // Nothing is overruled.
             return partition.discard(partition.path(base, SegmentName.cleaned))
         }
