@@ -38,6 +38,9 @@ extension Connection {
         }
     }
 
+    /// Bytes that came and are not yet used.
+    var unreadBytes: Int { input.count - inputStart }
+
     /// Passes over input that was used, and lets go of the memory of a connection that holds none.
     func use(_ byteCount: Int) {
         inputStart += byteCount
@@ -113,10 +116,12 @@ extension Connection {
         }
         let isTimed = limits.bodyRate > 0
         let began = loop.now
-        if isTimed { setDeadline(.body, after: limits.bodyGrace - bodyWaited) }
+        if isTimed { setDeadline(.body, after: bodyRate.patience(limits)) }
         let hasMore = await fill()
         setDeadline(nil)
-        if isTimed { countBodyWait(loop.now - began) }
+        // What this read brought is still in `input`.
+        let byteCount = exchange.receivedBodyBytes + input.count - inputStart
+        if isTimed, bodyRate.isTooSlow(loop.now - began, at: byteCount, limits) { expired = .body }
         if hasMore, expired == nil { return }
         if expired == .body {
             failure = .requestTimeout
@@ -126,18 +131,5 @@ extension Connection {
         }
         keepsAlive = false
         throw .broken
-    }
-
-    /// The time a handler has waited for the body adds up over its reads, so that a byte now and
-    /// then does not buy a whole period.
-    private func countBodyWait(_ waited: Duration) {
-        bodyWaited += waited
-        guard bodyWaited >= limits.bodyGrace else { return }
-        // What this read brought is still in `input`.
-        let came = exchange.receivedBodyBytes + input.count - inputStart - bodyBytesAtCheck
-        let wanted = Int64(limits.bodyRate) * max(1, limits.bodyGrace.wholeMilliseconds) / 1000
-        if Int64(came) < wanted { expired = .body }
-        bodyBytesAtCheck = exchange.receivedBodyBytes
-        bodyWaited = .zero
     }
 }

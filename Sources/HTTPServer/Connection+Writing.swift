@@ -145,14 +145,22 @@ extension Connection {
     private func queued(_ byteCount: Int) {
         exchange.sentBytes += byteCount
         if unsentBytes > 256 << 10 { flush() }
-        guard !isQueuedForFlush, unsentBytes > 0 else { return }
+        if unsentBytes > 0 { flushSoon() }
+    }
+
+    /// What there is to send leaves at the end of the turn.
+    func flushSoon() {
+        guard !isQueuedForFlush else { return }
         isQueuedForFlush = true
         loop.flushLater(self)
     }
 
     func flushAtEndOfTurn() {
         isQueuedForFlush = false
+        session?.fillOutput()
         flush()
+        // The rest in the next turn, for others have something to send as well.
+        if let session, unsentBytes == 0, !isBroken, session.codec.wantsToSend { flushSoon() }
     }
 
     /// Sends what the socket takes.

@@ -4,7 +4,7 @@ import Platform
 ///
 /// One task runs `run`; the event loop calls `handle`, timers call back. All on the loop's thread.
 // @unchecked: everything is touched on the thread of `loop` only; the task prefers it as executor.
-final class Connection: @unchecked Sendable {
+final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// What a deadline is for; it decides what happens when it passes.
     enum Deadline { case idle, head, body, lingering }
 
@@ -50,36 +50,78 @@ final class Connection: @unchecked Sendable {
     var stream = StreamState.none
     enum StreamState { case none, open, finished }
 
+    /// Counts the exchanges, so that what is meant for one does not hit the next.
+    var exchangeNumber: UInt64 = 0
+    var mustEndSoon = false
+
     var expired: Deadline?
-    private var deadline: Deadline?
-    // The least rate: bytes that had come, and for how long the handler has waited, in this period.
-    var bodyBytesAtCheck = 0
-    var bodyWaited = Duration.zero
+    private(set) var deadline: Deadline?
+    var bodyRate = BodyRate()
     private lazy var deadlineTimer = WheelTimer { [unowned self] in deadlinePassed() }
     private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
-    private var armed: Wakeup?
-    private lazy var wakeTimer = WheelTimer { [unowned self] in armed?.wake() }
+    private let armed: ArmedWakeup
+    /// Set once the client speaks HTTP/2.
+    private(set) var session: HTTP2Session?
 
     init(_ descriptor: Int32, _ loop: EventLoop, _ server: Server) {
         self.descriptor = descriptor
         self.loop = loop
         self.server = server
+        armed = ArmedWakeup(loop)
     }
 
     var limits: Limits { server.configuration.limits }
     var clientIsGone: Bool { peerEnded || isBroken }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
+    private(set) lazy var peerAddress = Address(ofPeer: peer)
+    /// What the PROXY protocol's header said.
+    var proxiedAddress: Address?
 
     // MARK: - Hot path
 
     func run() async {
+        if awaitsProxyHeader, await !readProxyHeader() { return close() }
+        switch await firstBytes() {
+        case .http2:
+            let session = HTTP2Session(self)
+            self.session = session
+            await session.run()
+        case .other: await runHTTP1()
+        case .none: await end(mustLinger: false)
+        }
+    }
+
+    private func runHTTP1() async {
         while await readHead() {
             exchange.started = loop.now
             if await discardMeaninglessBody() { await server.handler.handle(exchange) }
             if await !endExchange() { break }
         }
-        await end()
+        await end(mustLinger: mustLinger)
+    }
+
+    private enum FirstBytes { case http2, other, none }
+
+    /// Waits until it shows which protocol the client speaks: HTTP/2 by prior knowledge begins with
+    /// its preface (RFC 9113 §3.3).
+    private func firstBytes() async -> FirstBytes {
+        let preface = FrameGuard.preface
+        while true {
+            let count = min(unreadBytes, preface.count)
+            guard input[inputStart..<(inputStart + count)].elementsEqual(preface[..<count]) else {
+                return .other
+            }
+            if count == preface.count { return .http2 }
+            if count == 0 {
+                if server.isDraining { return .none }
+                setDeadline(.idle, after: limits.idle)
+            } else if deadline != .head {
+                setDeadline(.head, after: limits.headDeadline)
+            }
+            // What came is a request line that is none; the parser says so.
+            guard await fill() else { return count == 0 ? .none : .other }
+        }
     }
 
     /// Reads the next head into the exchange; false when there is none to answer any more.
@@ -124,10 +166,10 @@ final class Connection: @unchecked Sendable {
         chunks = framing == .chunked ? ChunkDecoder(limits) : nil
         mustContinue = framing != .none && exchange.head.expectsContinue
         keepsAlive = exchange.head.keepsAlive
-        bodyBytesAtCheck = 0
-        bodyWaited = .zero
+        bodyRate = BodyRate()
         exchange.receivedBodyBytes = 0
         exchange.sentBytes = 0
+        exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
     }
@@ -144,6 +186,8 @@ final class Connection: @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.owner = nil
+        if !exchange.addedFields.isEmpty { exchange.addedFields = [] }
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -184,9 +228,9 @@ final class Connection: @unchecked Sendable {
     // MARK: - Its end
 
     /// Lets the last answer out, and gives a client that was still sending the time to read it.
-    private func end() async {
+    func end(mustLinger: Bool) async {
         await waitForReader(atMost: 0)
-        if mustLinger {
+        if mustLinger, !isBroken, !isAtEnd {
             Socket.endSending(descriptor)
             expired = nil
             setDeadline(.lingering, after: limits.lingering)
@@ -208,7 +252,7 @@ final class Connection: @unchecked Sendable {
     /// No more bytes in or out: whoever waits finds out at once.
     func breakOff() {
         isBroken = true
-        armed?.wake()
+        armed.wake()
         resumeReader()
         resumeWriter()
     }
@@ -217,6 +261,7 @@ final class Connection: @unchecked Sendable {
         guard !isClosed else { return }
         isClosed = true
         breakOff()
+        session?.closeStreams()
         setDeadline(nil)
         setStallDeadline(false)
         disarm()
@@ -227,13 +272,19 @@ final class Connection: @unchecked Sendable {
 
     /// A connection without a request under way is over; one with, ends behind its answer.
     func beginDrain() {
-        if deadline == .idle {
-            // Not broken off: an answer may still be on its way out.
-            expired = .idle
-            resumeReader()
+        if let session {
+            session.beginDrain()
+        } else if deadline == .idle {
+            endReading()
         } else {
-            armed?.wake()
+            armed.wake()
         }
+    }
+
+    /// Not broken off: an answer may still be on its way out.
+    func endReading() {
+        expired = .idle
+        resumeReader()
     }
 
     // MARK: - Events and deadlines
@@ -241,7 +292,8 @@ final class Connection: @unchecked Sendable {
     func handle(_ event: Poller.Event) {
         if event.isEnded {
             peerEnded = true
-            armed?.wake()
+            armed.wake()
+            session?.wakeStreams()
         }
         if event.isReadable || event.isEnded {
             isReadable = true
@@ -292,23 +344,27 @@ final class Connection: @unchecked Sendable {
     }
 
     func arm(_ wakeup: Wakeup, until deadline: Instant?) {
-        armed = wakeup
         // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
         if output.isEmpty { output = [] }
         if input.isEmpty { input = [] }
-        // What happened before is not told a second time.
-        if clientIsGone || server.isDraining { wakeup.wake() }
-        if let deadline {
-            loop.timers.arm(wakeTimer, at: deadline)
-        } else {
-            loop.timers.cancel(wakeTimer)
-        }
+        let isDue = clientIsGone || server.isDraining || mustEndSoon
+        armed.arm(wakeup, until: deadline, isDue: isDue)
     }
 
-    func disarm() {
-        guard armed != nil else { return }
-        armed = nil
-        loop.timers.cancel(wakeTimer)
+    func disarm() { armed.disarm() }
+
+    func ender() -> @Sendable () -> Void {
+        let number = exchangeNumber
+        return { [self] in loop.run { self.endSoon(number) } }
+    }
+
+    private func endSoon(_ number: UInt64) {
+        guard number == exchangeNumber, !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        keepsAlive = false
+        armed.wake()
+        let cut = WheelTimer { [self] in if number == exchangeNumber { breakOff() } }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
     }
 
     func resumeReader() {

@@ -25,7 +25,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var yielded: [UnsafeContinuation<Void, Never>] = []
     private var ready: [UnownedJob] = []
     private var running: [UnownedJob] = []
-    private var date = (second: Int64.min, isCurrent: false, bytes: [UInt8]())
+    private var dateOfSecond = (
+        second: Int64.min, isCurrent: false, text: "", field: [UInt8]()
+    )
     private var acceptor: (() -> Void)?
 
     private let thread = Atomic<UInt>(0)
@@ -92,7 +94,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         let eventCount = poller.wait(milliseconds: timeout)
         // Before anything sets a deadline: the wait may have been long.
         now = time.now()
-        date.isCurrent = false
+        dateOfSecond.isCurrent = false
         for index in 0..<eventCount {
             guard let event = poller.event(index) else { continue }
             if event.token == 1 {
@@ -154,16 +156,27 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// `connection` has bytes to send; they go out at the end of this turn.
     func flushLater(_ connection: Connection) { unflushed.append(connection) }
 
-    /// The `date` field of this second, with its name and line end. The clock is asked once a turn.
+    /// The `date` field of this second, with its name and line end.
     func dateField() -> [UInt8] {
-        if date.isCurrent { return date.bytes }
-        date.isCurrent = true
+        readDate()
+        return dateOfSecond.field
+    }
+
+    /// The value of that field.
+    var date: String {
+        readDate()
+        return dateOfSecond.text
+    }
+
+    /// The clock is asked once a turn.
+    private func readDate() {
+        if dateOfSecond.isCurrent { return }
+        dateOfSecond.isCurrent = true
         let second = time.wallMilliseconds() / 1000
-        if second != date.second {
-            date.second = second
-            date.bytes = Array("date: \(HTTPDate.text(secondsSince1970: second))\r\n".utf8)
-        }
-        return date.bytes
+        guard second != dateOfSecond.second else { return }
+        dateOfSecond.second = second
+        dateOfSecond.text = HTTPDate.text(secondsSince1970: second)
+        dateOfSecond.field = Array("date: \(dateOfSecond.text)\r\n".utf8)
     }
 
     // MARK: - Connections

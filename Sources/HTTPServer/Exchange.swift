@@ -4,7 +4,7 @@ package import Platform
 ///
 /// Used only on the event loop that runs the handler.
 package final class Exchange {
-    unowned let connection: Connection
+    private unowned let carrier: any ExchangeCarrier
 
     /// Method, target and header fields: offsets into bytes the exchange owns.
     package internal(set) var head = RequestHead()
@@ -16,12 +16,17 @@ package final class Exchange {
     /// When the head was complete.
     package internal(set) var started = Instant(nanoseconds: 0)
 
-    init(_ connection: Connection) { self.connection = connection }
+    /// What the handler keeps with the exchange until its end: who asks, say.
+    package var owner: AnyObject?
+    /// Fields the handler wants on whatever answer follows, names in lower case.
+    package var addedFields: [(name: String, value: String)] = []
+
+    init(_ carrier: any ExchangeCarrier) { self.carrier = carrier }
 
     // MARK: - The request
 
     /// The body's length where the request declared one; nil when it is chunked. 0 without a body.
-    package var declaredBodyLength: Int? { connection.declaredBodyLength }
+    package var declaredBodyLength: Int? { carrier.declaredBodyLength }
 
     /// The whole body. Throws `.tooLarge` as soon as it is known to exceed `limit` bytes, before
     /// anything is buffered where the length was declared.
@@ -38,48 +43,72 @@ package final class Exchange {
 
     /// The next bytes of the body as they arrive, at most 64 KiB at a time; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
-        try await connection.nextBodyBytes()
+        try await carrier.nextBodyBytes()
     }
 
     // MARK: - The response, whole
 
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
     /// told. The first answer counts: one that comes behind it is a bug of the handler.
-    package func respond(_ response: Response) { connection.respond(response) }
+    package func respond(_ response: Response) { carrier.respond(withAddedFields(response)) }
+
+    private func withAddedFields(_ response: Response) -> Response {
+        if addedFields.isEmpty { return response }
+        var response = response
+        response.fields += addedFields
+        return response
+    }
 
     // MARK: - The response, as a stream
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
-    package func startStream(_ response: Response) { connection.startStream(response) }
+    package func startStream(_ response: Response) {
+        carrier.startStream(withAddedFields(response))
+    }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
     /// the client is gone or was cut for reading too slowly.
     package func write(_ bytes: [UInt8]) async throws(StreamError) {
-        try await connection.write(bytes)
+        try await carrier.write(bytes)
     }
 
     /// Ends the stream regularly. A handler that returns without it cuts the connection, so that
     /// the client sees a broken response and not a short one.
-    package func finish() { connection.finish() }
+    package func finish() { carrier.finish() }
 
     // MARK: - Waiting
 
     /// Wakes `wakeup` at `deadline` (if any), when the client goes away and when the server begins
     /// to drain, until `disarm` or the end of the exchange. Arming again replaces the deadline.
     package func arm(_ wakeup: Wakeup, until deadline: Instant?) {
-        connection.arm(wakeup, until: deadline)
+        carrier.arm(wakeup, until: deadline)
     }
 
-    package func disarm() { connection.disarm() }
+    package func disarm() { carrier.disarm() }
 
     /// The client closed its end, or the connection broke. A client that only ended its sending
     /// side cannot be told apart: answers are still tried, but nothing waits for it.
-    package var clientIsGone: Bool { connection.clientIsGone }
-    package var serverIsDraining: Bool { connection.server.isDraining }
+    package var clientIsGone: Bool { carrier.clientIsGone }
+    /// Also where only this exchange is to end soon (`ender`).
+    package var serverIsDraining: Bool { carrier.server.isDraining || carrier.mustEndSoon }
+
+    /// Ends this exchange from any thread, as a drain of the server would: long-polls return,
+    /// streams end with their cursor. What still goes on `Limits.lingering` later is cut, as are
+    /// uploads and readers that do not read. Does nothing once the exchange is over.
+    package func ender() -> @Sendable () -> Void { carrier.ender() }
     /// The loop's time, read once per turn.
-    package var now: Instant { connection.loop.now }
+    package var now: Instant { carrier.loop.now }
     /// The other end of the connection as `address:port`, for the access log.
-    package var peer: String { connection.peer }
+    package var peer: String { carrier.peer }
+    /// Who asks, as the listed balancers in front say (`TrustedProxies`), without a port; nil where
+    /// none are listed.
+    package var proxiedClient: String? {
+        carrier.server.configuration.proxies.ranges.isEmpty
+            ? nil : carrier.clientAddress(head)?.text
+    }
+    /// Who asks, with balancers or without, as far as it tells clients apart: of IPv6 the network.
+    /// Empty where it cannot be told.
+    package var clientNetwork: String { carrier.clientAddress(head)?.client.text ?? "" }
 }
 
 /// A response's head and, unless it is streamed, its body.

@@ -5,32 +5,30 @@ enum BodyFraming: Equatable {
     case chunked
 }
 
-extension HeadParser {
+extension RequestHead {
     /// What must hold of the fields together before a handler may see the request.
-    func checkFraming(_ head: RequestHead) throws(ProtocolProblem) {
-        try checkHost(head)
-        _ = try head.framing()
-        for range in head.values(of: .expect) where !head.matches(range, "100-continue") {
+    func checkFraming() throws(ProtocolProblem) {
+        try checkHost()
+        _ = try framing()
+        for range in values(of: .expect) where !matches(range, "100-continue") {
             throw .expectationFailed
         }
     }
 
     /// RFC 9112 §3.2: one Host, well-formed, and the same as an absolute target's authority.
-    private func checkHost(_ head: RequestHead) throws(ProtocolProblem) {
-        guard let host = head.value(of: .host) else {
-            guard head.isHTTP10 else { throw .malformedRequest }
+    private func checkHost() throws(ProtocolProblem) {
+        guard let host = value(of: .host) else {
+            guard isHTTP10 else { throw .malformedRequest }
             return
         }
-        guard Host.isValid(head.bytes[host]) else { throw .malformedRequest }
-        if let authority = head.authority {
-            let same = head.bytes[authority].lazy.map(lowercased)
-                .elementsEqual(head.bytes[host].lazy.map(lowercased))
+        guard Host.isValid(bytes[host]) else { throw .malformedRequest }
+        if let authority {
+            let same = bytes[authority].lazy.map(lowercased)
+                .elementsEqual(bytes[host].lazy.map(lowercased))
             guard same else { throw .malformedRequest }
         }
     }
-}
 
-extension RequestHead {
     func framing() throws(ProtocolProblem) -> BodyFraming {
         let length = value(of: .contentLength)
         if let coding = value(of: .transferEncoding) {

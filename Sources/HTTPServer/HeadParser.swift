@@ -73,7 +73,7 @@ package struct HeadParser: Sendable {
             return false
         }
         if line.isEmpty {
-            try checkFraming(head)
+            try head.checkFraming()
             return true
         }
         guard lineCount <= limits.fieldCount else { throw .headTooLarge }
@@ -100,16 +100,24 @@ package struct HeadParser: Sendable {
         let name = base..<at
         let value = try fieldValue(head.bytes, (at + 1)..<end)
         head.fields.append((name, value))
-        if let known = FieldName.named(head.bytes, name) {
-            guard head.file(known) else { throw .malformedRequest }
-        } else if looksLikeFraming(head.bytes, name) {
+        try head.fileLastField()
+    }
+}
+
+extension RequestHead {
+    /// Files the field under its name, if it is one that is asked for.
+    mutating func fileLastField() throws(ProtocolProblem) {
+        let name = fields[fields.count - 1].name
+        if let known = FieldName.named(bytes, name) {
+            guard file(known) else { throw .malformedRequest }
+        } else if looksLikeFraming(name) {
             throw .malformedRequest
         }
     }
 
     /// `transfer_encoding` is another name to us, but the same one to a proxy that maps names to
     /// variables (CGI): refuse what could hide a framing.
-    private func looksLikeFraming(_ bytes: [UInt8], _ name: Range<Int>) -> Bool {
+    private func looksLikeFraming(_ name: Range<Int>) -> Bool {
         guard name.count == 17 || name.count == 14, bytes[name].contains(UInt8(ascii: "_")) else {
             return false
         }

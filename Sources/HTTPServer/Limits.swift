@@ -23,10 +23,36 @@ package struct Limits: Sendable {
     package var idle = Duration.seconds(60)
     /// For a client to take any byte that waits for it.
     package var writeStall = Duration.seconds(30)
+    /// For the client's system to acknowledge what was sent to it, or to say that it is there: a
+    /// host that lost its power or its way sends no end. Not below `writeStall`, for the kernel
+    /// counts the time of a reader that takes nothing as well.
+    package var silence = Duration.seconds(30)
     /// For a client to see the answer to what it was still sending (RFC 9112 §9.6).
     package var lingering = Duration.seconds(2)
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
+
+    // HTTP/2 (RELIABILITY.md d-2).
+
+    /// Streams of a connection at a time.
+    package var concurrentStreams = 100
+    /// Bytes of request bodies that may come before a handler takes any: of a stream, and of all
+    /// streams of a connection.
+    package var streamWindowBytes = 256 << 10
+    package var connectionWindowBytes = 1 << 20
+    /// Bytes of answers that wait for their client, beyond which a connection begins no request and
+    /// its streams wait for each byte.
+    package var connectionBufferBytes = 1 << 20
+    /// Unsent bytes of frames beyond which nothing more is read.
+    package var unsentFrameBytes = 64 << 10
+    /// Frames that bring nothing: PING, SETTINGS, PRIORITY, empty DATA, WINDOW_UPDATE without need.
+    package var controlFrames = Rate(burst: 100, perSecond: 10)
+    /// Streams that a client opens and resets.
+    package var resets = Rate(burst: 100, perSecond: 10)
+    /// Streams that are reset for what the client did.
+    package var ownResets = Rate(burst: 20, perSecond: 1)
+    /// Between the first word of a drain and the GOAWAY that refuses new streams.
+    package var goAwayNotice = Duration.seconds(1)
 
     package init() {}
 }

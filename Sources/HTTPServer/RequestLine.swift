@@ -28,7 +28,7 @@ enum RequestLine {
         return bytes[range.lowerBound + 7] == UInt8(ascii: "0")
     }
 
-    private static func method(
+    static func method(
         _ bytes: [UInt8], _ range: Range<Int>
     ) throws(ProtocolProblem) -> Method {
         if range.count < methodsByLength.count {
@@ -44,7 +44,7 @@ enum RequestLine {
     }
 
     /// Origin-form, absolute-form whose authority the Host must repeat, or `*` for OPTIONS.
-    private static func setTarget(
+    static func setTarget(
         _ head: inout RequestHead, _ target: Range<Int>
     ) throws(ProtocolProblem) {
         var start = target.lowerBound

@@ -1,7 +1,8 @@
 package import Platform
 import Synchronization
 
-/// An HTTP/1.1 server: one listening socket, an event loop per core, a task per connection.
+/// A server of HTTP/1.1 and HTTP/2 on one listening socket: an event loop per core, a task per
+/// connection and per stream.
 package final class Server: Sendable {
     package struct Configuration: Sendable {
         package var host = "127.0.0.1"
@@ -11,6 +12,7 @@ package final class Server: Sendable {
         package var loopCount = 0
         package var limits = Limits()
         package var observer: (any ExchangeObserver)?
+        package var proxies = TrustedProxies()
 
         package init() {}
     }
@@ -59,6 +61,7 @@ package final class Server: Sendable {
 
     /// Binds and begins to accept; returns the address it listens on, `host:port`.
     package func start() throws(ServerError) -> String {
+        try FrameCodec.checkLibrary()
         let listener = try Listener(host: configuration.host, port: configuration.port)
         self.listener.withLock { $0 = listener }
         for (index, loop) in loops.enumerated() { loop.start(index) }
@@ -114,6 +117,7 @@ package final class Server: Sendable {
                 }
                 statistics.open.add(1)
                 Socket.disableDelay(descriptor)
+                Socket.detectVanishedPeer(descriptor, after: configuration.limits.silence)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
                 if loop.isOnLoop {

@@ -55,6 +55,7 @@ package final class EmbeddedBackend: Backend {
         var retired = BackendStatistics()
         var lock: FileLock?
         var ticker: Ticker?
+        var observer: (@Sendable (String) -> Void)?
     }
 
     let directory: DataDirectory
@@ -109,6 +110,10 @@ package final class EmbeddedBackend: Backend {
     /// What recovery had to do.
     package var progress: Progress { state.withLock { $0.progress } }
     var isClosing: Bool { state.withLock { $0.phase == .closing } }
+    package func observeTopics(_ observer: @escaping @Sendable (String) -> Void) {
+        state.withLock { $0.observer = observer }
+    }
+
     package var stateLog: any StateLog { embeddedStateLog }
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
 

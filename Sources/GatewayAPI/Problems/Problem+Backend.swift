@@ -8,11 +8,7 @@ extension Problem {
         case .notReady(let reason):
             self.init(.notReady, "The server takes no such request now: \(reason). Try again.")
         case .unknownTopic(let name):
-            self.init(
-                .unknownTopic,
-                "There is no topic \(name). Create it with PUT /v1/topics/\(name), or start the "
-                    + "server with --auto-create-partitions N.",
-                [("topic", .string(name))])
+            self = .unknownTopic(name)
         case .unknownPartition(let partition, let count):
             self = .unknownPartition(partition, of: count)
         case .topicExists(let name):
@@ -67,6 +63,14 @@ extension Problem {
     static let recordNeedsKey =
         "The topic is compacted: of each key the latest record is kept, so every record needs one. "
         + "Give it a key, or let the topic keep all with cleanupPolicy \"delete\"."
+
+    static func unknownTopic(_ name: String) -> Problem {
+        Problem(
+            .unknownTopic,
+            "There is no topic \(name). Create it with PUT /v1/topics/\(name), or start the "
+                + "server with --auto-create-partitions N.",
+            [("topic", .string(name))])
+    }
 
     private static func unknownPartition(_ partition: Int, of count: Int) -> Problem {
         Problem(

@@ -1,0 +1,235 @@
+"""What HTTP/2 clients have done to servers (RELIABILITY.md, d-2): each probe is ended within two seconds, or
+costs nothing that grows; memory grows by less than 5 MiB, and others are served."""
+
+import threading
+import time
+
+import pytest
+
+from http2 import *
+from millrace import Millrace
+from test_stream import memory
+
+GROWTH = 5 << 20
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Millrace(tmp_path_factory.mktemp("data") / "log") as running:
+        running.create("waiting")
+        running.create("full")
+        running.append("full", ["x" * 500_000] * 4)
+        running.page("full", "?from=earliest&maxBytes=4000000")
+        yield running
+        assert running.process.poll() is None
+
+
+class Judge:
+    """Holds the server's memory against what it was, and asks it for an answer."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def __enter__(self):
+        self.before = memory(self.server)
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            growth = memory(self.server) - self.before
+            assert growth < GROWTH, f"{growth} bytes more"
+            assert self.server.get("/livez", timeout=5).status == 200
+
+
+def flood(server, block, codes=(ENHANCE_YOUR_CALM,), before=lambda c: None, seconds=2, **options):
+    """Sends the block again and again until the connection ends, and sees why it did."""
+    with Judge(server), Connection(server, **options) as c:
+        before(c)
+        stop = threading.Event()
+
+        def pour():
+            while not stop.is_set():
+                try:
+                    c.socket.sendall(block() if callable(block) else block)
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=pour, daemon=True)
+        started = time.monotonic()
+        thread.start()
+        try:
+            while True:
+                c.read()
+        except (Closed, TimeoutError):
+            pass
+        stop.set()
+        took = time.monotonic() - started
+        thread.join(5)
+        assert c.is_closed and took < seconds, c
+        # A reset that closed the connection may take the GOAWAY with it.
+        assert c.goaway in (*codes, None), c
+
+
+def numbered(c, make):
+    """A block of a hundred new streams."""
+    c.next = getattr(c, "next", 1)
+    out = b""
+    for _ in range(100):
+        out += make(c.next)
+        c.next += 2
+    return out
+
+
+def streams(server, make, **options):
+    holder = {}
+
+    def before(c):
+        holder["c"] = c
+
+    flood(server, lambda: numbered(holder["c"], lambda s: make(holder["c"], s)), before=before, **options)
+
+
+def wait_for_ever(c, stream):
+    return frame(HEADERS, END_HEADERS | END_STREAM, stream,
+                 c.block(path="/v1/topics/waiting/records?waitMs=30000"))
+
+
+def test_rapid_reset(server):
+    """CVE-2023-44487."""
+    streams(server, lambda c, s: wait_for_ever(c, s) + frame(RST_STREAM, 0, s, b"\0\0\0\x08"))
+
+
+def test_a_flood_of_PING(server):
+    """CVE-2019-9512."""
+    flood(server, frame(PING, 0, 0, b"12345678") * 100)
+
+
+def test_a_flood_of_SETTINGS(server):
+    """CVE-2019-9515."""
+    flood(server, frame(SETTINGS, 0, 0, setting(WINDOW, 65535)) * 100)
+
+
+def test_a_flood_of_PRIORITY(server):
+    """CVE-2019-9513."""
+    flood(server, frame(PRIORITY, 0, 3, b"\0\0\0\0\x10") * 100)
+
+
+def test_a_flood_of_empty_DATA(server):
+    """CVE-2019-9518."""
+    flood(server, frame(DATA, 0, 1) * 100, before=open_upload)
+
+
+def test_a_flood_of_DATA_that_is_all_padding(server):
+    flood(server, frame(DATA, PADDED, 1, b"\x03\0\0\0") * 100, before=open_upload)
+
+
+def open_upload(c):
+    c.headers(1, method="POST", path="/v1/topics/waiting/records", end=False,
+              extra=[("content-type", "application/x-ndjson")])
+
+
+def test_a_flood_of_WINDOW_UPDATE(server):
+    flood(server, frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x01") * 100)
+
+
+def test_a_flood_of_frames_nobody_knows(server):
+    flood(server, frame(0x42, 0, 0, b"a") * 100)
+
+
+def test_a_flood_of_names_without_length(server):
+    """CVE-2019-9516."""
+    streams(server, lambda c, s: frame(
+        HEADERS, END_HEADERS | END_STREAM, s, c.block(extra=[("", "a"), ("", "b")])))
+
+
+def test_a_flood_of_malformed_requests(server):
+    streams(server, lambda c, s: frame(
+        HEADERS, END_HEADERS | END_STREAM, s, c.block(fields=[(":method", "GET")])))
+
+
+def test_made_you_reset_by_windows_that_overflow(server):
+    """CVE-2025-8671."""
+    big = b"\x7f\xff\xff\xff"
+    streams(server, lambda c, s: wait_for_ever(c, s) + frame(WINDOW_UPDATE, 0, s, big) * 2)
+
+
+def test_made_you_reset_by_a_window_of_zero(server):
+    streams(server, lambda c, s: wait_for_ever(c, s) + frame(WINDOW_UPDATE, 0, s, b"\0\0\0\0"),
+            codes=(PROTOCOL_ERROR, ENHANCE_YOUR_CALM))
+
+
+def test_a_CONTINUATION_flood(server):
+    """CVE-2024-27316."""
+    def before(c):
+        c.headers(1, flags=0)
+    flood(server, frame(CONTINUATION, 0, 1, b"\x00\x03x-a\x01b") * 10, before=before)
+
+
+def test_a_flood_of_empty_CONTINUATION(server):
+    def before(c):
+        c.headers(1, flags=0)
+    flood(server, frame(CONTINUATION, 0, 1) * 10, before=before)
+
+
+def test_SETTINGS_with_two_thousand_entries(server):
+    flood(server, frame(SETTINGS, 0, 0, setting(0xFF, 1) * 2000))
+
+
+def test_an_HPACK_bomb(server):
+    """Thousands of references to one large entry: refused at the limit of a head, and not for ever."""
+    entry = b"\x40\x03x-a\x7f\x81\x1e" + b"b" * 4000
+    streams(server, lambda c, s: frame(
+        HEADERS, END_HEADERS | END_STREAM, s, c.block() + entry + b"\xbe" * 3000), seconds=5)
+
+
+def test_three_thousand_open_streams(server):
+    streams(server, wait_for_ever, codes=(PROTOCOL_ERROR,))
+
+
+def test_answers_into_a_window_of_zero_are_bounded(server):
+    """A hundred answers of 2 MB each that the client asks for and does not take."""
+    with Connection(server, settings=setting(WINDOW, 0)) as c:
+        with Judge(server) as judge:
+            judge.before += 8 << 20
+            for index in range(100):
+                c.headers(2 * index + 1, path="/v1/topics/full/records?from=earliest&maxBytes=4000000")
+            c.until(lambda: c.statuses)
+            time.sleep(0.5)
+            assert len(c.statuses) < 5, "no more are begun than fit into the buffer"
+
+
+def test_a_dribble_of_windows_of_one_byte(server):
+    """CVE-2019-9511."""
+    def before(c):
+        c.headers(1, path="/v1/topics/full/records?from=earliest&maxBytes=1000000")
+        c.until(lambda: 1 in c.statuses)
+    flood(server, frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01") * 10, before=before,
+          settings=setting(WINDOW, 0))
+
+
+def test_a_client_that_sends_and_never_reads_is_not_answered_without_end(server):
+    with Judge(server), Connection(server, receive_buffer=4096) as c:
+        c.socket.settimeout(1)
+        block = numbered(c, lambda s: frame(
+            HEADERS, END_HEADERS | END_STREAM, s, c.block(path="/openapi.yaml")))
+        with pytest.raises(OSError):
+            for _ in range(200):
+                c.socket.sendall(block)
+                block = numbered(c, lambda s: frame(
+                    HEADERS, END_HEADERS | END_STREAM, s, c.block(path="/openapi.yaml")))
+
+
+def test_a_head_that_never_ends_is_cut_at_its_deadline(server):
+    with Connection(server, timeout=15) as c:
+        started = time.monotonic()
+        c.headers(1, flags=0)
+        c.closed()
+        assert 8 < time.monotonic() - started < 13 and c.goaway == ENHANCE_YOUR_CALM
+
+
+def test_an_upload_that_stands_still_is_answered_408(server):
+    with Connection(server, timeout=15) as c:
+        open_upload(c)
+        c.data(1, b'{"value":')
+        c.answer(1, 408)
+        c.alive()
