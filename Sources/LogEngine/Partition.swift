@@ -71,6 +71,10 @@ package final class Partition: Sendable {
         package var readBytes: UInt64 = 0
         package var syncCount: UInt64 = 0
         package var syncNanoseconds: UInt64 = 0
+        package var scrubbedBytes: UInt64 = 0
+        /// Places where the scrubber found damage, and chain files it made anew.
+        package var scrubbedDamage: UInt64 = 0
+        package var chainsMadeAnew: UInt64 = 0
     }
     package var statistics: Statistics { state.withLock { $0.statistics } }
 

@@ -38,6 +38,10 @@ struct Serve: ParsableCommand {
     @Option(help: "Most connections open at a time.")
     var maxConnections = 20_000
 
+    @Option(
+        help: "How fast sealed segments are read in search of damage, in bytes a second; 0: never.")
+    var scrubBytesPerSecond: Int64 = 8 << 20
+
     @Option(help: "How long a drain waits for requests under way, in milliseconds.")
     var drainTimeoutMs: Int64 = 10_000
 
@@ -47,7 +51,8 @@ struct Serve: ParsableCommand {
     /// The options that have a variable, each as it is written.
     static let flags = [
         "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
-        "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+        "--access-log", "--loops", "--max-connections", "--scrub-bytes-per-second",
+        "--drain-timeout-ms", "--log-level",
     ]
 
     func validate() throws {

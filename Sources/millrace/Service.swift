@@ -21,10 +21,13 @@ final class Service: Sendable {
     init(_ options: Serve, host: String, port: UInt16) throws(Failure) {
         self.options = options
         let time = SystemTime()
+        var storage = EmbeddedBackend.Options()
+        storage.scrubBytesPerSecond = max(0, options.scrubBytesPerSecond)
         backend = EmbeddedBackend(
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
-            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
+            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) },
+            options: storage)
         coordinator = GroupCoordinator(backend, time: time)
         accessLog = try AccessLog(options.accessLog, time: time)
         var configuration = Server.Configuration()
@@ -55,6 +58,7 @@ final class Service: Sendable {
         }
         await coordinator.load()
         Task { await backend.runMaintenance() }
+        Task { await backend.runScrubber() }
         log.info(
             "serving",
             metadata: [

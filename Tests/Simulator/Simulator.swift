@@ -7,7 +7,7 @@ struct Simulator: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace-sim", abstract: "Simulated schedules, each told by its seed.",
         subcommands: [
-            LogCommand.self
+            LogCommand.self, FaultsCommand.self,
         ])
 }
 

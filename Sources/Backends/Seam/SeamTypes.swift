@@ -144,6 +144,9 @@ package struct BackendStatistics: Sendable {
     package var readBytes: UInt64 = 0
     package var syncCount: UInt64 = 0
     package var syncNanoseconds: UInt64 = 0
+    package var scrubbedBytes: UInt64 = 0
+    package var scrubbedDamage: UInt64 = 0
+    package var scrubPassCount: UInt64 = 0
 
     package init() {}
 }
