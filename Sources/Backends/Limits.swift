@@ -24,6 +24,10 @@ package enum Limits {
     /// A topic.json or node.json beyond this is not one of ours.
     static let metadataFileBytes: Int64 = 64 << 10
 
+    /// Sealed segments are read so fast to look for damage, and a pass begins so often at most.
+    package static let scrubBytesPerSecond: Int64 = 8 << 20
+    package static let scrubInterval: Duration = .seconds(6 * 60 * 60)
+
     // MARK: State log and groups
 
     /// Shards of the group coordinator; a group's name is hashed to one. Never changes for a data

@@ -107,36 +107,49 @@ package struct PartitionVerdict {
     private mutating func verify(_ base: Int64, isLast: Bool) throws(DiskError) {
         let name = SegmentName.file(base, SegmentName.log)
         var indexes = SegmentIndexes()
-        let scan = try SegmentInspection(directory + "/" + name, disk: disk, base: base) {
-            header, position, _ in
-            indexes.add(
-                relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
-                position: position, byteCount: header.batchByteCount)
+        let file = try disk.open(directory + "/" + name, .read)
+        let fileByteCount = try file.byteCount()
+        let check = ChainedScan(
+            file, byteCount: fileByteCount, base: base, gapsAllowedBefore: .max, disk: disk,
+            directory: directory,
+            visit: { header, position in
+                indexes.add(
+                    relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
+                    position: position, byteCount: header.batchByteCount)
+                batchCount += 1
+            })
+        let scan = check.scan
+        if let words = check.note { find(name, words + "; it is made anew", isHarmless: true) }
+        if let origin = check.origin {
+            find(name, "is the segment of \(origin)", isHarmless: false)
         }
         segmentCount += 1
-        batchCount += scan.batchCount
-        byteCount += scan.validByteCount
+        byteCount += scan.validEnd
         if let nextOffset, base != nextOffset {
             find(
                 name, "begins at \(base), the segment before ends at \(nextOffset)",
                 isHarmless: false)
         }
         nextOffset = scan.nextOffset
-        judge(scan, name, base, isLast: isLast)
+        judge(check, name, base, fileByteCount, isLast: isLast)
         verifyIndex(base, indexes)
     }
 
     private mutating func judge(
-        _ scan: SegmentInspection, _ name: String, _ base: Int64, isLast: Bool
+        _ check: ChainedScan, _ name: String, _ base: Int64, _ fileByteCount: Int64, isLast: Bool
     ) {
-        let place = "from byte \(scan.validByteCount), offset \(scan.nextOffset), on"
+        let scan = check.scan
+        let isLost = scan.validEnd < check.stored?.syncedEnd ?? 0
+        let place = "from byte \(scan.validEnd), offset \(scan.nextOffset), on"
         switch scan.ending {
+        case .complete where isLost:
+            find(name, "is cut short \(place): it was synced beyond", isHarmless: false)
         case .complete: break
-        case .torn(let byteCount):
+        case .torn:
             let isVouched = checkpoint?.segments.contains { $0.base == base } ?? false
             find(
-                name, "\(byteCount) bytes \(place) are no batch",
-                isHarmless: isLast && !isVouched)
+                name, "\(fileByteCount - scan.validEnd) bytes \(place) are no batch",
+                isHarmless: isLast && !isVouched && !isLost)
         case .damaged(let validAt):
             find(
                 name, "is damaged \(place); the next intact batch is at byte \(validAt)",
@@ -147,7 +160,7 @@ package struct PartitionVerdict {
             find(name, "cannot be read \(place): \(error)", isHarmless: false)
         }
         if let vouched = checkpoint?.segments.first(where: { $0.base == base }),
-            vouched.byteCount > scan.validByteCount
+            vouched.byteCount > scan.validEnd
         {
             find(
                 name, "had \(vouched.byteCount) bytes when it was last vouched for",

@@ -176,6 +176,8 @@ extension Partition {
             state.statistics.syncNanoseconds &+= UInt64(
                 max(0, took.components.attoseconds / 1_000_000_000)
                     + max(0, took.components.seconds) * 1_000_000_000)
+            // The scrubber may have found damage meanwhile; then those who wait hear of that.
+            guard case .open = state.status else { return ([], []) }
             let hasAdvanced = mark.offset > state.durable.offset
             state.durable = mark
             guard hasAdvanced else { return ([], []) }

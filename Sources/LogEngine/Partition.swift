@@ -94,6 +94,10 @@ package final class Partition: Sendable {
         /// Bytes compaction read, and those of them it did not write again.
         package var compactionReadBytes: UInt64 = 0
         package var compactionRemovedBytes: UInt64 = 0
+        package var scrubbedBytes: UInt64 = 0
+        /// Places where the scrubber found damage, and chain files it made anew.
+        package var scrubbedDamage: UInt64 = 0
+        package var chainsMadeAnew: UInt64 = 0
     }
     package var statistics: Statistics { state.withLock { $0.statistics } }
 

@@ -2,43 +2,22 @@ import Platform
 
 /// What recovery learns from a segment's chain file, and how it mends the file.
 extension Recovery {
-    /// Walks a segment along its chain. The stored chain is nil where there is none of this
-    /// segment: then nothing says up to where it was synced.
+    /// Walks a segment along its chain, and notes what is wrong with the chain file alone.
     mutating func examine(
         _ segment: Segment, _ file: any DiskFile, _ progress: (Int64) -> Void
-    ) -> (SegmentScan, StoredChain?) {
-        let place = SegmentPlace(directory: directory, base: segment.base)
-        let stored = ChainFile.load(disk, directory, segment.base)
-        if let stored, stored.place != place {
-            if let foreign = scanAsForeign(segment, file, stored) { return (foreign, stored) }
-            note(segment.base, "the chain file is another segment's")
-        } else if stored == nil {
-            note(segment.base, "there is no chain file that can be read")
-        }
-        let known = stored?.place == place ? stored : nil
-        if let known, !known.isWhole { note(segment.base, "the chain file is damaged") }
-        let scan = SegmentScan(
+    ) -> ChainedScan {
+        let check = ChainedScan(
             file, byteCount: segment.byteCount, base: segment.base,
-            gapsAllowedBefore: state.gapsAllowedBefore, chain: SegmentChain(place),
-            marks: known?.marks ?? [], progress: progress)
-        return (scan, known)
-    }
-
-    /// With the chain file of another segment: damage where the log is that segment's as well.
-    private mutating func scanAsForeign(
-        _ segment: Segment, _ file: any DiskFile, _ stored: StoredChain
-    ) -> SegmentScan? {
-        let scan = SegmentScan(
-            file, byteCount: segment.byteCount, base: stored.place.base, gapsAllowedBefore: .max,
-            chain: SegmentChain(stored.place), marks: stored.marks)
-        guard scan.verified != nil else { return nil }
-        let name = String(decoding: stored.place.partition, as: UTF8.self)
-        damage = (
-            LogMark(offset: segment.base, segment: segment.base, position: 0),
-            "\(path(segment.base, SegmentName.log)) is the segment of \(name) that begins at "
-                + "\(stored.place.base)"
-        )
-        return scan
+            gapsAllowedBefore: state.gapsAllowedBefore, disk: disk, directory: directory,
+            progress: progress)
+        if let words = check.note { note(segment.base, words) }
+        if let origin = check.origin {
+            damage = (
+                LogMark(offset: segment.base, segment: segment.base, position: 0),
+                "\(path(segment.base, SegmentName.log)) is the segment of \(origin)"
+            )
+        }
+        return check
     }
 
     private mutating func note(_ base: Int64, _ words: String) {

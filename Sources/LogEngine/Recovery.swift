@@ -196,7 +196,8 @@ struct Recovery {
                 damage = (mark, "\(error)")
                 return
             }
-            let (scan, stored) = examine(segment, file, progress)
+            let check = examine(segment, file, progress)
+            let (scan, stored) = (check.scan, check.stored)
             state.segments[index].file = file
             state.segments[index].chain = scan.chain
             stored.map { state.segments[index].chain?.keep($0) }

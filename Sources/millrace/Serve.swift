@@ -41,6 +41,10 @@ struct Serve: ParsableCommand {
     @Option(help: "Most connections open at a time.")
     var maxConnections = 20_000
 
+    @Option(
+        help: "How fast sealed segments are read in search of damage, in bytes a second; 0: never.")
+    var scrubBytesPerSecond: Int64 = 8 << 20
+
     @Option(help: "How long a drain waits for requests under way, in milliseconds.")
     var drainTimeoutMs: Int64 = 10_000
 
@@ -52,6 +56,7 @@ struct Serve: ParsableCommand {
         [
             "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
             "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+            "--scrub-bytes-per-second",
         ] + AccessOptions.flags
 
     func validate() throws {

@@ -31,6 +31,7 @@ final class Service: Sendable {
         storage.openSegments = min(
             storage.openSegments, descriptorLimit / Backends.Limits.openSegmentsShare)
         let time = SystemTime()
+        storage.scrubBytesPerSecond = max(0, options.scrubBytesPerSecond)
         backend = EmbeddedBackend(
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
@@ -82,6 +83,7 @@ final class Service: Sendable {
         let sessions = Ticker(name: "sessions", every: .milliseconds(100)) { coordinator.tick() }
         defer { sessions.stop() }
         Task { await backend.runMaintenance() }
+        Task { await backend.runScrubber() }
         if let access { Task { await keepCurrent(access) } }
         log.info(
             "serving",

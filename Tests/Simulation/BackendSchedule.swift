@@ -40,11 +40,11 @@ package struct BackendSchedule {
             var schedule = BackendSchedule(seed: seed, workers, plant)
             do {
                 try await schedule.run()
-                return ScheduleOutcome(trace: schedule.trace.value, failure: nil)
+                return ScheduleOutcome(trace: schedule.trace.hash, failure: nil)
             } catch let error as Broken {
-                return ScheduleOutcome(trace: schedule.trace.value, failure: error.words)
+                return ScheduleOutcome(trace: schedule.trace.hash, failure: error.reason)
             } catch {
-                return ScheduleOutcome(trace: schedule.trace.value, failure: "\(error)")
+                return ScheduleOutcome(trace: schedule.trace.hash, failure: "\(error)")
             }
         }
         return outcome ?? ScheduleOutcome(trace: 0, failure: "a call never returned")

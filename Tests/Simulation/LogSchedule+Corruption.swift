@@ -7,7 +7,7 @@ extension LogSchedule {
     /// or the read says that something is damaged; nothing is missing in silence.
     mutating func corrupt() async throws {
         do throws(LogError) { try partition.close() } catch {
-            throw Broken(words: "a close without a fault failed: \(error)")
+            throw Broken("a close without a fault failed: \(error)")
         }
         disk.kill()
         let names = try disk.list(Self.directory).filter { $0 != "checkpoint.tmp" }.sorted()
@@ -31,7 +31,7 @@ extension LogSchedule {
                 Self.directory, disk: planted, time: time, workers: workers, options: options,
                 progress: { _ in })
         } catch {
-            throw Broken(words: "after \(name) was changed the start was refused: \(error)")
+            throw Broken("after \(name) was changed the start was refused: \(error)")
         }
         let end = partition.highWatermark.value
         let isTold = partition.failure != nil
@@ -41,7 +41,7 @@ extension LogSchedule {
         try promise(isTold || start <= logStart, "\(name) was changed and records are deleted")
         do throws(LogError) { try await read(from: start, to: end) } catch {
             if case .damaged = error { return }
-            throw Broken(words: "after \(name) was changed: \(error)")
+            throw Broken("after \(name) was changed: \(error)")
         }
     }
 }

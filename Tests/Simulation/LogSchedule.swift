@@ -29,6 +29,21 @@ package struct LogSchedule {
     private var nextID: Int64 = 0
     var trace = Trace()
 
+    /// Instead of faults by chance, one of the calls fails, once or until the program ends.
+    private let fixed: FixedFault?
+
+    package struct FixedFault: Sendable {
+        package var number: Int
+        package var fault: SimulatedDisk.Fault
+        package var isSticky: Bool
+
+        package init(number: Int, fault: SimulatedDisk.Fault, isSticky: Bool) {
+            self.number = number
+            self.fault = fault
+            self.isSticky = isSticky
+        }
+    }
+
     struct Value: Equatable {
         var id: Int64
         var byteCount: Int
@@ -40,27 +55,55 @@ package struct LogSchedule {
 
     /// Runs the schedule of a seed; the reason says the first promise that was broken.
     package static func run(seed: UInt64, plant: Plant = { $0 }) async -> ScheduleOutcome {
-        var schedule: LogSchedule
-        do { schedule = try LogSchedule(seed: seed, plant) } catch {
-            return ScheduleOutcome(trace: 0, failure: "the first start was refused: \(error)")
-        }
-        do {
-            try await schedule.run()
-            return ScheduleOutcome(trace: schedule.trace.value, failure: nil)
-        } catch let error as Broken {
-            return ScheduleOutcome(trace: schedule.trace.value, failure: error.words)
-        } catch {
-            return ScheduleOutcome(trace: schedule.trace.value, failure: "\(error)")
-        }
+        await run(seed, plant, nil).outcome
     }
 
-    private init(seed: UInt64, _ plant: Plant) throws(LogError) {
+    /// The schedule of a seed with this fault and no other, and how many calls it made.
+    package static func run(
+        seed: UInt64, fault: FixedFault
+    ) async -> (outcome: ScheduleOutcome, callCount: Int) {
+        await run(seed, { $0 }, fault)
+    }
+
+    private static func run(
+        _ seed: UInt64, _ plant: Plant, _ fault: FixedFault?
+    ) async -> (outcome: ScheduleOutcome, callCount: Int) {
+        var schedule: LogSchedule
+        do { schedule = try LogSchedule(seed: seed, plant, fault) } catch {
+            return (ScheduleOutcome(trace: 0, failure: "the first start was refused: \(error)"), 0)
+        }
+        var failure: String?
+        do { try await schedule.run() } catch let error as Broken {
+            failure = error.reason
+        } catch {
+            failure = "\(error)"
+        }
+        let outcome = ScheduleOutcome(trace: schedule.trace.hash, failure: failure)
+        return (outcome, schedule.disk.operationCount)
+    }
+
+    private init(seed: UInt64, _ plant: Plant, _ fixed: FixedFault?) throws(LogError) {
         random = SeededRandom(seed: seed)
+        self.fixed = fixed
         planted = plant(disk)
         options.segmentBytes = Int64(200 + random.below(random.below(4) == 0 ? 20_000 : 1500))
         options.retentionBytes = random.below(3) == 0 ? 3000 : nil
         options.retentionMs = random.below(4) == 0 ? 60_000 : nil
-        partition = try Self.open(planted, time, workers, options)
+        Self.arm(disk, fixed)
+        do throws(LogError) {
+            partition = try Self.open(planted, time, workers, options)
+        } catch {
+            guard fixed != nil else { throw error }
+            disk.crash(seed: seed)
+            partition = try Self.open(planted, time, workers, options)
+        }
+    }
+
+    private static func arm(_ disk: SimulatedDisk, _ fixed: FixedFault?) {
+        guard let fixed, disk.operationCount <= fixed.number else { return }
+        disk.inject { _, _, number in
+            number == fixed.number || fixed.isSticky && number > fixed.number ? fixed.fault : nil
+        }
     }
 
     private static func open(
@@ -75,12 +118,17 @@ package struct LogSchedule {
         for _ in 0..<12 + random.below(24) {
             let step = step()
             trace.add(Int64(disk.operationCount))
-            if random.below(10) == 0, step != .crash { failSoon() }
+            if random.below(10) == 0, step != .crash, fixed == nil { failSoon() }
             try await take(step)
             if partition.failure != nil { try await end(random.below(2) == 0 ? .kill : .crash) }
         }
         try await end(.crash)
-        if random.below(4) == 0 { try await corrupt() }
+        if fixed != nil {
+            disk.crash(seed: random.next())
+            try reopen()
+            try await check(mayFail: false)
+        }
+        if random.below(4) == 0, fixed == nil { try await corrupt() }
     }
 
     private mutating func step() -> Step {
@@ -156,7 +204,7 @@ package struct LogSchedule {
         workers.runPending()
         let end = partition.logEnd
         guard partition.highWatermark == end || partition.failure != nil else {
-            throw Broken(words: "a sync neither succeeded nor failed at \(end.value)")
+            throw Broken("a sync neither succeeded nor failed at \(end.value)")
         }
         do throws(LogError) {
             try await partition.durable(before: end)
@@ -197,7 +245,7 @@ package struct LogSchedule {
     private mutating func end(_ step: Step) async throws {
         if step == .stop {
             do throws(LogError) { try partition.close() } catch { trace.add(8) }
-        } else if random.below(2) == 0 {
+        } else if random.below(2) == 0, fixed == nil {
             let last = disk.operationCount + random.below(8)
             disk.inject { _, _, number in number >= last ? .inputOutput : nil }
         }
@@ -206,7 +254,7 @@ package struct LogSchedule {
         promised = max(promised, partition.highWatermark.value)
         fall(step)
         workers.runPending()
-        while random.below(4) == 0 {
+        while random.below(4) == 0, fixed == nil {
             let last = disk.operationCount + random.below(16)
             let isOnce = random.below(3) == 0
             let fault: SimulatedDisk.Fault = random.below(3) == 0 ? .noSpace : .inputOutput
@@ -219,21 +267,36 @@ package struct LogSchedule {
             } catch { trace.add(9) }
             fall(random.below(2) == 0 ? .kill : .crash)
         }
-        do throws(LogError) { partition = try Self.open(planted, time, workers, options) } catch {
-            throw Broken(words: "a start was refused: \(error)")
-        }
+        try reopen()
         trace.add(10, partition.logStart.value, partition.logEnd.value)
         if let failure = partition.failure {
-            throw Broken(words: "a start refuses writes: \(failure)")
+            throw Broken("a start refuses writes: \(failure)")
         }
         let end = partition.logEnd.value
         try promise(end <= Int64(appended.count), "\(end) records, \(appended.count) appended")
         appended.removeLast(appended.count - Int(end))
-        try await check(mayFail: false)
+        try await check(mayFail: fixed != nil)
     }
 
     private func fall(_ step: Step) {
         if step == .crash { disk.crash(seed: UInt64(disk.operationCount)) } else { disk.kill() }
+        Self.arm(disk, fixed)
+    }
+
+    private mutating func reopen() throws(Broken) {
+        do throws(LogError) {
+            partition = try Self.open(planted, time, workers, options)
+            guard fixed != nil, partition.failure != nil else { return }
+            promised = max(promised, partition.highWatermark.value)
+            fall(.crash)
+            partition = try Self.open(planted, time, workers, options)
+        } catch {
+            guard fixed != nil else { throw Broken("a start was refused: \(error)") }
+            fall(.crash)
+            do throws(LogError) {
+                partition = try Self.open(planted, time, workers, options)
+            } catch { throw Broken("a second start was refused: \(error)") }
+        }
     }
 
     /// What a start shows that itself is cut short holds from then on.
@@ -252,7 +315,7 @@ package struct LogSchedule {
         do throws(LogError) {
             try await read(from: start, to: end)
         } catch {
-            guard mayFail, case .disk = error else { throw Broken(words: "read: \(error)") }
+            guard mayFail, case .disk = error else { throw Broken("read: \(error)") }
             trace.add(11)
             return
         }

@@ -30,3 +30,24 @@ struct LogScheduleTests {
         }
     }
 }
+
+/// R2: `millrace-sim faults` runs more workloads.
+struct FaultSweepTests {
+    @Test(arguments: [3, 5] as [UInt64])
+    func `each call of a workload may fail in each way, once or for good`(seed: UInt64) async {
+        let report = await FaultSweep.run(seed: seed)
+        #expect(report.callCount > 250)
+        #expect(report.failures.isEmpty)
+    }
+}
+
+/// The simulator itself: faults planted on purpose are found, each within a few schedules.
+struct PlantedFaultTests {
+    @Test(arguments: PlantedDisk.Fault.allCases)
+    func `a planted fault is found`(fault: PlantedDisk.Fault) async {
+        let report = await runSchedules(from: 1, count: 3000, threads: 1) { seed in
+            await LogSchedule.run(seed: seed) { PlantedDisk($0, fault) }
+        }
+        #expect(!report.failures.isEmpty, "\(fault)")
+    }
+}

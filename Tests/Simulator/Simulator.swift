@@ -8,6 +8,7 @@ struct Simulator: AsyncParsableCommand {
         commandName: "millrace-sim", abstract: "Simulated schedules, each told by its seed.",
         subcommands: [
             LogCommand.self,
+            FaultsCommand.self,
             GroupCommand.self,
             GroupCostCommand.self,
         ])

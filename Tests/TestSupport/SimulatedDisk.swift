@@ -411,7 +411,7 @@ private final class SimulatedFile: DiskFile {
         var copy: [UInt8] = []
         copy.append(bytes)
         if let fault = disk.fault(.write, path) {
-            let arrived = Array(copy.prefix(fault.writtenByteCount))
+            let arrived = Array(copy.prefix(max(0, min(fault.writtenByteCount, copy.count - 1))))
             if !arrived.isEmpty { try with("pwrite") { $0.write(Int(position), arrived) } }
             throw DiskError(operation: "pwrite", path: path, code: fault.code)
         }

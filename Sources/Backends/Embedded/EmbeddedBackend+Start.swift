@@ -202,11 +202,12 @@ extension EmbeddedBackend {
             failure = .storage("the directory \(path) is missing")
         } else {
             do throws(LogError) {
-                return .open(
-                    try Partition.open(
-                        path, disk: directory.disk, time: time, workers: workers,
-                        openSegments: openSegments, options: PartitionOptions(work.configuration),
-                        progress: progress))
+                let partition = try Partition.open(
+                    path, disk: directory.disk, time: time, workers: workers,
+                    openSegments: openSegments, options: PartitionOptions(work.configuration),
+                    progress: progress)
+                for note in partition.notes { log.notice("mended", metadata: ["what": "\(note)"]) }
+                return .open(partition)
             } catch { failure = BackendError(error) }
         }
         log.error(

@@ -15,6 +15,9 @@ package final class EmbeddedBackend: Backend {
     package struct Options: Sendable {
         /// How often retention looks at the topics.
         package var maintenanceInterval: Duration = .seconds(30)
+        /// How fast and how often sealed segments are read to look for damage; 0 bytes: never.
+        package var scrubBytesPerSecond = Limits.scrubBytesPerSecond
+        package var scrubInterval = Limits.scrubInterval
         /// False on a simulated disk only, where no other process is.
         package var locksDirectory = true
         /// Closed segments kept open for readers, of all partitions together. Each partition's
@@ -53,6 +56,7 @@ package final class EmbeddedBackend: Backend {
         var quarantined: [Quarantined] = []
         /// What partitions of deleted topics have counted: counters never go down.
         var retired = BackendStatistics()
+        var scrubPassCount: UInt64 = 0
         var lock: FileLock?
         var ticker: Ticker?
         var observer: (@Sendable (String) -> Void)?
@@ -72,6 +76,7 @@ package final class EmbeddedBackend: Backend {
     private let maintenance = Wakeup()
     private let compacting = Wakeup()
     private let compaction: CompactionSettings
+    let scrubbing = Wakeup()
 
     /// Does nothing yet. `random` gives the bits of topic IDs.
     package init(
@@ -134,7 +139,9 @@ package final class EmbeddedBackend: Backend {
 
     package func statistics() -> BackendStatistics {
         var (statistics, topics, internalTopics) = state.withLock { state in
-            (state.retired, Array(state.topics.values), Array(state.internalTopics.values))
+            var statistics = state.retired
+            statistics.scrubPassCount = state.scrubPassCount
+            return (statistics, Array(state.topics.values), Array(state.internalTopics.values))
         }
         statistics.topicCount = topics.count
         for topic in topics {
@@ -215,6 +222,7 @@ package final class EmbeddedBackend: Backend {
         guard isFirst else { return }
         maintenance.wake()
         compacting.wake()
+        scrubbing.wake()
         await changes.enter()
         defer { changes.leave() }
         let (topics, ticker) = state.withLock {
@@ -262,6 +270,8 @@ extension BackendStatistics {
             compactionPassCount &+= counted.compactionPassCount
             compactionReadBytes &+= counted.compactionReadBytes
             compactionRemovedBytes &+= counted.compactionRemovedBytes
+            scrubbedBytes &+= counted.scrubbedBytes
+            scrubbedDamage &+= counted.scrubbedDamage
         }
     }
 }

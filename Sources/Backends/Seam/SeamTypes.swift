@@ -153,6 +153,9 @@ package struct BackendStatistics: Sendable {
     package var compactionPassCount: UInt64 = 0
     package var compactionReadBytes: UInt64 = 0
     package var compactionRemovedBytes: UInt64 = 0
+    package var scrubbedBytes: UInt64 = 0
+    package var scrubbedDamage: UInt64 = 0
+    package var scrubPassCount: UInt64 = 0
 
     package init() {}
 }

@@ -134,6 +134,15 @@ final class Metrics: Sendable {
             "millrace_log_appended_bytes_total", "counter", "Bytes appended.", log.appendedBytes)
         text.single("millrace_log_read_bytes_total", "counter", "Bytes read.", log.readBytes)
         text.single("millrace_log_syncs_total", "counter", "fdatasync calls.", log.syncCount)
+        text.single(
+            "millrace_log_scrubbed_bytes_total", "counter", "Bytes the scrubber has read.",
+            log.scrubbedBytes)
+        text.single(
+            "millrace_log_scrub_passes_total", "counter", "Passes of the scrubber over all logs.",
+            log.scrubPassCount)
+        text.single(
+            "millrace_log_scrub_damage_total", "counter", "Damage the scrubber has found.",
+            log.scrubbedDamage)
         text.family("millrace_log_sync_seconds_total", "counter", "Time spent in fdatasync.")
         text.sample(
             "millrace_log_sync_seconds_total", nil, seconds(Int64(clamping: log.syncNanoseconds)))
