@@ -48,8 +48,8 @@ extension Partition {
         stop(at: mark, segment, "\(path(base, SegmentName.log)) \(words)")
     }
 
-    /// With the log whole: the chain file, if it is not. Compaction waits meanwhile, since it may be
-    /// about to put another log in this one's place.
+    /// With the log whole: the chain file, if it is not. Compaction, which may be about to put
+    /// another log in this one's place, waits meanwhile.
     private func mend(_ check: ChainedScan, _ segment: Segment) {
         guard let chain = check.chainToStore else { return }
         swapping.withLock { _ in
