@@ -102,20 +102,16 @@ struct Checkpoint: Equatable {
     }
 
     /// The checkpoint of the partition in `directory`; nil where there is none that can be trusted.
-    static func load(_ disk: any Disk, _ directory: String) -> Checkpoint? {
+    /// One that cannot be read is neither: to go on without it would put another in its place.
+    static func load(_ disk: any Disk, _ directory: String) throws(DiskError) -> Checkpoint? {
         let path = directory + "/" + SegmentName.checkpoint
         guard disk.exists(path) else { return nil }
-        do throws(DiskError) {
-            let file = try disk.open(path, .read)
-            let byteCount = try file.byteCount()
-            guard byteCount <= Limits.checkpointBytes else { return nil }
-            var bytes: [UInt8] = []
-            try file.read(into: &bytes, count: Int(byteCount), at: 0)
-            return Checkpoint(bytes.span)
-        } catch {
-            // Unreadable counts as absent: recovery then trusts the segments alone.
-            return nil
-        }
+        let file = try disk.open(path, .read)
+        let byteCount = try file.byteCount()
+        guard byteCount <= Limits.checkpointBytes else { return nil }
+        var bytes: [UInt8] = []
+        try file.read(into: &bytes, count: Int(byteCount), at: 0)
+        return Checkpoint(bytes.span)
     }
 
     /// Puts the checkpoint in place, durably.

@@ -32,6 +32,7 @@ struct OffsetIndex: Equatable, Sendable {
     }
 
     var count: Int { entries.count }
+    var memoryByteCount: Int { entries.count * MemoryLayout<UInt64>.stride }
 
     mutating func append(relativeOffset: Int64, position: Int64) {
         entries.append(

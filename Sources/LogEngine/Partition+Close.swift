@@ -8,6 +8,7 @@ extension Partition {
         defer { abandon() }
         // Appends end here; what waits for the disk is still served.
         state.withLock { $0.isClosing = true }
+        quiesce()
         let error: DiskError? = syncing.withLock { _ in
             while syncOnce() {}
             return vouch()
@@ -22,6 +23,10 @@ extension Partition {
         state.withLock { $0.status = .closed }
         tellAll()
     }
+
+    /// Returns when compaction of a partition that is closed, or is being closed, changes no more
+    /// files. Blocks; for workers.
+    package func quiesce() { swapping.withLock { _ in } }
 
     private func failureToClose() -> String? {
         state.withLock { state in

@@ -28,12 +28,20 @@ extension Partition {
         var reading = BatchReading(offset: offset, maxBytes: maxBytes)
         var isIndexFresh = false
         while true {
-            guard try take(&reading, at: &place, mayWait: mayWait) else { return nil }
+            if place.file == nil || place.position == nil {
+                guard mayWait else { return nil }
+                guard try open(&place, for: reading.offset) else {
+                    // Deleted, or made one with the segments before it.
+                    guard reading.bytes.isEmpty, let again = try locate(offset) else { break }
+                    place = again
+                    continue
+                }
+            }
+            guard try take(&reading, at: place, mayWait: mayWait) else { return nil }
             if reading.damage != nil, reading.bytes.isEmpty, place.isFromIndex, !isIndexFresh {
                 // The index may be what is damaged: it leads to a place where no batch begins.
                 guard mayWait else { return nil }
-                place.position = try loadIndexes(place.base, anew: true).offsets.position(
-                    for: offset - place.base)
+                _ = try open(&place, for: offset, anew: true)
                 reading = BatchReading(offset: offset, maxBytes: maxBytes)
                 isIndexFresh = true
                 continue
@@ -43,25 +51,29 @@ extension Partition {
             else { break }
             place = following
         }
-        return try finish(reading, base: place.base)
+        return try finish(reading, place)
+    }
+
+    /// Finds the file, and in it the place of `offset`; false where the segment is gone.
+    private func open(
+        _ place: inout ReadPlace, for offset: Int64, anew: Bool = false
+    ) throws(LogError) -> Bool {
+        guard let segment = try openSegment(place.base, anew: anew) else { return false }
+        let known = place.generation == segment.generation && !anew ? place.position : nil
+        place.file = segment.file
+        place.position = known ?? segment.indexes.offsets.position(for: offset - place.base)
+        place.isFromIndex = place.isFromIndex || known == nil
+        place.end = segment.end
+        place.generation = segment.generation
+        place.gapsAllowedBefore = segment.gapsAllowedBefore
+        return true
     }
 
     /// Takes from one segment; false where it would wait and may not.
     private func take(
-        _ reading: inout BatchReading, at place: inout ReadPlace, mayWait: Bool
+        _ reading: inout BatchReading, at place: ReadPlace, mayWait: Bool
     ) throws(LogError) -> Bool {
-        if place.file == nil || place.position == nil {
-            guard mayWait else { return false }
-            place.file = try openFile(place.base)
-        }
-        guard let file = place.file else { return false }
-        let position: Int64
-        if let known = place.position {
-            position = known
-        } else {
-            let indexes = try loadIndexes(place.base)
-            position = indexes.offsets.position(for: reading.offset - place.base)
-        }
+        guard let file = place.file, let position = place.position else { return false }
         do throws(DiskError) {
             return try reading.take(
                 file, from: position, to: place.end, mayWait: mayWait,
@@ -72,14 +84,18 @@ extension Partition {
     }
 
     /// Hands the bytes out, or says what is wrong where there are none.
-    private func finish(_ reading: BatchReading, base: Int64) throws(LogError) -> [UInt8] {
-        if reading.bytes.isEmpty, let words = reading.damage {
-            throw .damaged(at: Offset(reading.offset), words)
+    private func finish(_ reading: BatchReading, _ place: ReadPlace) throws(LogError) -> [UInt8] {
+        if reading.bytes.isEmpty {
+            // What is below the high watermark is in some batch, unless compaction took it.
+            let isGone = reading.offset >= place.gapsAllowedBefore
+            if let words = reading.damage ?? (isGone ? "no batch has the offset" : nil) {
+                throw .damaged(at: Offset(reading.offset), words)
+            }
         }
         state.withLock { state in
-            if let end = reading.end {
+            if let end = reading.end, state.generation(of: place.base) == place.generation {
                 state.marks.insert(
-                    LogMark(offset: reading.offset, segment: base, position: end))
+                    LogMark(offset: reading.offset, segment: place.base, position: end))
             }
             state.statistics.readBytes &+= UInt64(reading.bytes.count)
         }
@@ -102,7 +118,9 @@ extension Partition {
                 }
                 return nil
             }
-            return Self.place(state, of: offset, in: state.segmentIndex(holding: offset))
+            let index = state.segmentIndex(holding: offset)
+            state.segments[index].isRead = true
+            return Self.place(state, of: offset, in: index)
         }
     }
 
@@ -133,7 +151,7 @@ extension Partition {
         return ReadPlace(
             base: segment.base, file: segment.file, position: position, isFromIndex: isFromIndex,
             end: state.readableEnd(index), nextBase: next,
-            gapsAllowedBefore: state.gapsAllowedBefore)
+            gapsAllowedBefore: state.gapsAllowedBefore, generation: segment.generation)
     }
 }
 
@@ -148,6 +166,8 @@ private struct ReadPlace: Sendable {
     var end: Int64
     var nextBase: Int64?
     var gapsAllowedBefore: Int64
+    /// Of the segment that `file`, `position` and `end` belong to.
+    var generation: Int
 }
 
 /// Batches on their way from one or more segments to a reader.

@@ -11,9 +11,9 @@ extension Partition {
         return try result.get()
     }
 
-    /// Where to look: segments by base offset, as they were at one moment.
+    /// Where to look: base offsets of segments, as they were at one moment.
     private struct Search {
-        var segments: [(base: Int64, end: Int64)]
+        var segments: [Int64]
         var logStart: Int64
         var highWatermark: Int64
     }
@@ -23,29 +23,30 @@ extension Partition {
             if case .closed = state.status { throw .closed }
             let segments = state.segments.indices.compactMap { index in
                 let segment = state.segments[index]
-                let end = state.readableEnd(index)
-                return end > 0 && segment.maxTimestamp >= timestamp ? (segment.base, end) : nil
+                let isWanted = state.readableEnd(index) > 0 && segment.maxTimestamp >= timestamp
+                return isWanted ? segment.base : nil
             }
             return Search(
                 segments: segments, logStart: state.logStart,
                 highWatermark: state.durable.offset)
         }
-        for segment in search.segments {
-            let found = try find(timestamp, in: segment.base, end: segment.end, search)
-            if let found { return Offset(found) }
+        for base in search.segments {
+            guard let segment = try openSegment(base) else {
+                // Deleted, or made one with those before it: look again.
+                return try find(atOrAfter: timestamp)
+            }
+            if let found = try find(timestamp, in: segment, base, search) { return Offset(found) }
         }
         return Offset(search.highWatermark)
     }
 
     private func find(
-        _ timestamp: Int64, in base: Int64, end: Int64, _ search: Search
+        _ timestamp: Int64, in segment: OpenSegment, _ base: Int64, _ search: Search
     ) throws(LogError) -> Int64? {
-        let indexes = try loadIndexes(base)
-        let file = try openFile(base)
-        let newest = indexes.times.relativeOffset(before: timestamp)
-        var position = indexes.offsets.position(for: max(newest, search.logStart - base))
-        var window = ScanWindow(file, byteCount: end)
-        while position < end {
+        let newest = segment.indexes.times.relativeOffset(before: timestamp)
+        var position = segment.indexes.offsets.position(for: max(newest, search.logStart - base))
+        var window = ScanWindow(segment.file, byteCount: segment.end)
+        while position < segment.end {
             do throws(DiskError) {
                 guard try window.holds(RecordBatchHeader.byteCount, at: position) else { break }
             } catch { throw .disk(error) }

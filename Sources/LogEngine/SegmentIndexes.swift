@@ -18,6 +18,8 @@ struct SegmentIndexes: Sendable {
         bytesSinceEntry = Limits.indexInterval + 1
     }
 
+    var memoryByteCount: Int { offsets.memoryByteCount + times.memoryByteCount }
+
     /// Counts a batch that was just written; the same steps as Kafka's `LogSegment.append`.
     mutating func add(
         relativeOffset: Int64, maxTimestamp: Int64, position: Int64, byteCount: Int

@@ -36,6 +36,34 @@ package func gunzip(_ bytes: Span<UInt8>, limit: Int) throws(GzipError) -> [UInt
     return output
 }
 
+/// `bytes` as one gzip member. `level` is zlib's: 1 is the fastest, 9 the smallest.
+package func gzip(_ bytes: Span<UInt8>, level: Int32) -> [UInt8] {
+    precondition(bytes.count <= Int(UInt32.max) && (1...9).contains(level))
+    var stream = z_stream()
+    let status = deflateInit2_(
+        &stream, level, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+        Int32(MemoryLayout<z_stream>.size))
+    precondition(status == Z_OK, "deflateInit2: \(status)")
+    defer { deflateEnd(&stream) }
+    var output: [UInt8] = []
+    let room = Int(deflateBound(&stream, uLong(bytes.count)))
+    output.append(addingCapacity: room) { (span: inout OutputSpan<UInt8>) in
+        span.withUnsafeMutableBufferPointer { buffer, initializedCount in
+            bytes.withUnsafeBufferPointer { input in
+                stream.next_in = UnsafeMutablePointer(mutating: input.baseAddress)
+                stream.avail_in = uInt(input.count)
+                stream.next_out = buffer.baseAddress! + initializedCount
+                stream.avail_out = uInt(room)
+                // Within its bound one call does it all (zlib.h, `deflateBound`).
+                let status = deflate(&stream, Z_FINISH)
+                precondition(status == Z_STREAM_END, "deflate: \(status)")
+            }
+            initializedCount += room - Int(stream.avail_out)
+        }
+    }
+    return output
+}
+
 /// One call of `inflate`, with room for 32 KiB, or one byte more than `limit` in all.
 private func inflateSome(_ stream: inout z_stream, into output: inout [UInt8], limit: Int) -> Int32
 {

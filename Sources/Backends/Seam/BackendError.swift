@@ -15,6 +15,8 @@ package enum BackendError: Error, Equatable {
     case offsetTrimmed(earliest: Offset)
     case offsetOutOfRange(latest: Offset)
     case recordTooLarge(limit: Int)
+    /// The topic is compacted, and a record has no key.
+    case recordWithoutKey
     /// A batch with an identity may not be appended.
     case identity(IdentityRefusal)
     /// The next record would get this offset, and not the one asked for.

@@ -55,6 +55,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCursor = "invalid-cursor"
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
+    case recordWithoutKey = "record-without-key"
     case unauthenticated = "unauthenticated"
     case foreignOrigin = "foreign-origin"
     case forbidden = "forbidden"
@@ -99,7 +100,7 @@ package enum ProblemCode: String, CaseIterable {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidHeader, .invalidField,
             .unknownField, .missingField, .invalidName, .invalidCursor, .invalidCloudEvent,
-            .invalidConfiguration:
+            .invalidConfiguration, .recordWithoutKey:
             400
         case .unauthenticated: 401
         case .foreignOrigin, .forbidden, .reservedName, .producerFenced: 403

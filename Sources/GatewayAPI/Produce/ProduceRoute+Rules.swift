@@ -68,11 +68,15 @@ extension ProduceRoute {
             ?? KeyStamp(
                 id: request.id, partitionCount: Int16(clamping: topic.partitionCount),
                 fingerprint: request.fingerprint, firstTried: time.wallMilliseconds())
-        let partitionCount = max(1, Int(stamp.partitionCount))
+        let (configuration, partitionCount) = (
+            topic.configuration, max(1, Int(stamp.partitionCount))
+        )
         var placing = PartitionedRecords.Rules(
             partitionCount: partitionCount, partition: options.partition, key: options.key,
             keylessPartition: request.partition(of: partitionCount), now: stamp.firstTried,
-            maxRecordBytes: traces.isEmpty ? topic.configuration.maxRecordBytes : .max)
+            // What was taken once is not measured by limits that came later.
+            maxRecordBytes: traces.isEmpty ? configuration.maxRecordBytes : .max,
+            needsKeys: traces.isEmpty && configuration.cleanupPolicy == .compact)
         placing.fixesBaseTimestamp = true
         // No part of the fingerprint: a retry is a request of its own to those who trace.
         placing.keepTrace(of: exchange.head)
