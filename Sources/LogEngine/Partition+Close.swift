@@ -37,15 +37,16 @@ extension Partition {
 
     /// With everything synced and `syncing` held: says that all is well, if it is.
     private func vouch() -> DiskError? {
-        let active: (base: Int64, indexes: SegmentIndexes?)? = state.withLock { state in
-            guard case .open = state.status, state.durable.offset == state.end,
-                let active = state.segments.last
-            else { return nil }
-            return (active.base, active.indexes)
+        let active: Segment? = state.withLock { state in
+            guard case .open = state.status, state.durable.offset == state.end else { return nil }
+            return state.segments.last
         }
         guard let active else { return nil }
         storeProducers(before: logEnd.value)
-        active.indexes?.store(disk, directory, active.base)
+        if let indexes = active.indexes {
+            note(indexes.checksum, of: active)
+            indexes.store(disk, directory, active.base)
+        }
         do throws(DiskError) {
             try storeCheckpoint(isClean: true)
             return nil

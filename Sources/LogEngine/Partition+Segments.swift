@@ -119,10 +119,30 @@ extension Partition {
     /// index of the old one would lead readers of the new one past records.
     func storeIndexes(_ indexes: SegmentIndexes, of segment: Segment) {
         swapping.withLock { _ in
-            let isThere = state.withLock {
-                $0.generation(of: segment.base) == segment.generation
-            }
-            if isThere { indexes.store(disk, directory, segment.base) }
+            if note(indexes.checksum, of: segment) { indexes.store(disk, directory, segment.base) }
+        }
+    }
+
+    /// Between a roll's sync and its checkpoint, which tells the next run what the files hold.
+    func noteIndexChecksums(before active: Int64) {
+        let sealed = state.withLock { state in
+            state.segments[state.segmentIndex(holding: state.durable.segment)...]
+                .filter { $0.base < active }
+        }
+        for segment in sealed {
+            if let indexes = segment.indexes { note(indexes.checksum, of: segment) }
+        }
+    }
+
+    /// False where another segment is in its place by now.
+    @discardableResult
+    func note(_ indexChecksum: UInt32, of segment: Segment) -> Bool {
+        state.withLock { state in
+            guard let index = state.segmentIndex(base: segment.base),
+                state.segments[index].generation == segment.generation
+            else { return false }
+            state.segments[index].indexChecksum = indexChecksum
+            return true
         }
     }
 }

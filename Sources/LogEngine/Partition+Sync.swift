@@ -86,6 +86,7 @@ extension Partition {
                 try sealChains(plan.chains, active: plan.mark.segment)
                 try disk.syncDirectory(directory)
                 storeProducers(before: plan.mark.offset)
+                noteIndexChecksums(before: plan.mark.segment)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {

@@ -35,7 +35,17 @@ extension Partition {
                 // Deleted, or made one with those before it: look again.
                 return try find(atOrAfter: timestamp)
             }
-            if let found = try find(timestamp, in: segment, base, search) { return Offset(found) }
+            let found: Int64?
+            do throws(LogError) {
+                found = try find(timestamp, in: segment, base, search)
+            } catch {
+                // The index may be what is damaged.
+                guard case .damaged = error, let anew = try openSegment(base, anew: true) else {
+                    throw error
+                }
+                found = try find(timestamp, in: anew, base, search)
+            }
+            if let found { return Offset(found) }
         }
         return Offset(search.highWatermark)
     }
@@ -44,7 +54,10 @@ extension Partition {
         _ timestamp: Int64, in segment: OpenSegment, _ base: Int64, _ search: Search
     ) throws(LogError) -> Int64? {
         let newest = segment.indexes.times.relativeOffset(before: timestamp)
-        var position = segment.indexes.offsets.position(for: max(newest, search.logStart - base))
+        let start = segment.indexes.offsets.start(
+            for: max(base + newest, search.logStart), base: base)
+        var order = BatchOrder(start, gapsAllowedBefore: segment.gapsAllowedBefore)
+        var position = start.position
         var window = ScanWindow(segment.file, byteCount: segment.end)
         while position < segment.end {
             do throws(DiskError) {
@@ -53,6 +66,9 @@ extension Partition {
             guard
                 let header = RecordBatchHeader(window.bytes.span, at: window.index(of: position))
             else { throw .damaged(at: Offset(base), "no batch at byte \(position)") }
+            if let words = order.take(header) {
+                throw .damaged(at: Offset(base), "the batch at byte \(position): \(words)")
+            }
             if header.maxTimestamp >= timestamp, header.lastOffset >= search.logStart {
                 let batch = try batch(header, &window, at: position)
                 let found = try Self.first(atOrAfter: timestamp, in: batch, from: search.logStart)

@@ -155,7 +155,7 @@ struct PartitionState: Sendable {
             segments: listed.map {
                 Checkpoint.SealedSegment(
                     base: $0.base, byteCount: $0.byteCount, maxTimestamp: $0.maxTimestamp,
-                    idleMilliseconds: $0.idleMilliseconds(now))
+                    idleMilliseconds: $0.idleMilliseconds(now), indexChecksum: $0.indexChecksum)
             })
     }
 }

@@ -120,6 +120,7 @@ struct Recovery {
             guard let first = known.first, first.base == base else { continue }
             state.segments[index].maxTimestamp = first.maxTimestamp
             state.segments[index].idleBefore = max(0, first.idleMilliseconds)
+            state.segments[index].indexChecksum = first.indexChecksum
         }
     }
 
@@ -307,7 +308,10 @@ struct Recovery {
         } catch {
             state.status = .failed("\(error)")
         }
-        state.segments[index].indexes?.store(disk, directory, state.segments[index].base)
+        if let indexes = state.segments[index].indexes {
+            indexes.store(disk, directory, state.segments[index].base)
+            state.segments[index].indexChecksum = indexes.checksum
+        }
         storeChain(index)
         state.segments[index].chain = nil
         state.segments[index].file = nil

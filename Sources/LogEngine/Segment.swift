@@ -22,6 +22,8 @@ struct Segment: Sendable {
     /// While batches are added, or the end is not stored yet; nil otherwise, and where its file
     /// could not be written.
     var chain: SegmentChain?
+    /// `SegmentIndexes.checksum` of its index files; nil where it is not known.
+    var indexChecksum: UInt32?
     /// The largest timestamp of its records, milliseconds since 1970; meaningless while empty.
     var maxTimestamp: Int64
     /// Milliseconds without an append, counted by earlier runs of the program.

@@ -51,3 +51,23 @@ struct PlantedFaultTests {
         #expect(!report.failures.isEmpty, "\(fault)")
     }
 }
+
+/// R5 and pitfall 25; `millrace-sim flip` takes every bit of larger files.
+struct BitFlipTests {
+    @Test(arguments: BitFlips.Target.allCases)
+    func `a flipped bit is told or harmless`(target: BitFlips.Target) async throws {
+        let flips = try BitFlips(target, byteCount: 600)
+        for bit in stride(from: 0, to: flips.bitCount, by: 19) {
+            #expect(await flips.flip(bit).failure == nil)
+        }
+    }
+
+    @Test func `an index that is trusted blindly is found`() async throws {
+        let flips = try BitFlips(.timeindex, byteCount: 600, trustsIndexes: true)
+        var failures = 0
+        for bit in stride(from: 0, to: flips.bitCount, by: 7) {
+            if await flips.flip(bit).failure != nil { failures += 1 }
+        }
+        #expect(failures > 0)
+    }
+}

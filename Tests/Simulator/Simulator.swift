@@ -9,6 +9,7 @@ struct Simulator: AsyncParsableCommand {
         subcommands: [
             LogCommand.self,
             FaultsCommand.self,
+            FlipCommand.self,
             GroupCommand.self,
             GroupCostCommand.self,
         ])

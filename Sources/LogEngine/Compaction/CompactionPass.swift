@@ -164,6 +164,7 @@ struct CompactionPass {
         var segment = Segment(
             base: output.base, byteCount: output.byteCount, file: output.file, openedAt: now)
         segment.indexes = output.indexes
+        segment.indexChecksum = output.indexes.checksum
         segment.maxTimestamp = output.maxTimestamp
         segment.idleBefore = group.map { $0.segment.idleMilliseconds(now) }.min() ?? 0
         return segment
