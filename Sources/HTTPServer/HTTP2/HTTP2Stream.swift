@@ -257,7 +257,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if byteCount > 0 { setStallDeadline(codec.unsentBytes(id) > 0) }
     }
 
-    /// RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted; a little of it
+    /// RFC 9113 §8.1: the answer is whole, and the rest of the request not wanted; a little of it
     /// may be on its way.
     func answerLeft() {
         isAnswerSent = true
