@@ -145,8 +145,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Answers a head that is none; what of it was understood goes to the access log.
     private func refuseHead(_ problem: ProtocolProblem) -> Bool {
         exchange.started = loop.now
-        exchange.receivedBodyBytes = 0
-        exchange.sentBytes = 0
+        exchange.reset()
         refuse(problem)
         server.configuration.observer?.exchangeEnded(exchange)
         return false
@@ -159,8 +158,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         mustContinue = framing != .none && exchange.head.expectsContinue
         keepsAlive = exchange.head.keepsAlive
         bodyRate = BodyRate()
-        exchange.receivedBodyBytes = 0
-        exchange.sentBytes = 0
+        exchange.reset()
         server.statistics.requests.add(1)
         return true
     }

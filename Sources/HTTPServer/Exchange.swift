@@ -16,6 +16,12 @@ package final class Exchange {
     /// When the head was complete.
     package internal(set) var started = Instant(nanoseconds: 0)
 
+    /// Where the request's body came in a coding.
+    private var codedBody: CodedBody?
+    private var isBodyBegun = false
+    /// Packs the stream that is the answer.
+    private var deflater: Deflater?
+
     init(_ carrier: any ExchangeCarrier) { self.carrier = carrier }
 
     // MARK: - The request
@@ -36,31 +42,65 @@ package final class Exchange {
         return body
     }
 
-    /// The next bytes of the body as they arrive, at most 64 KiB at a time; nil at its end.
+    /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
+    /// coding; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
-        try await carrier.nextBodyBytes()
+        if !isBodyBegun {
+            isBodyBegun = true
+            codedBody = try CodedBody(head, carrier.server.configuration.limits)
+        }
+        guard var body = codedBody else { return try await carrier.nextBodyBytes() }
+        defer { codedBody = body }
+        return try await body.next { [carrier] () async throws(BodyError) in
+            try await carrier.nextBodyBytes()
+        }
     }
 
     // MARK: - The response, whole
 
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
     /// told. The first answer counts: one that comes behind it is a bug of the handler.
-    package func respond(_ response: Response) { carrier.respond(response) }
+    package func respond(_ response: Response) {
+        let limits = carrier.server.configuration.limits
+        guard response.body.count >= limits.gzipLeastBytes || response.status == 304 else {
+            return carrier.respond(response)
+        }
+        var coded = response
+        coded.encode(for: head, limits)
+        carrier.respond(coded)
+    }
 
     // MARK: - The response, as a stream
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
-    package func startStream(_ response: Response) { carrier.startStream(response) }
+    package func startStream(_ response: Response) {
+        var coded = response
+        deflater = coded.encodeStream(for: head, carrier.server.configuration.limits)
+        carrier.startStream(coded)
+    }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
     /// the client is gone or was cut for reading too slowly.
     package func write(_ bytes: [UInt8]) async throws(StreamError) {
-        try await carrier.write(bytes)
+        guard let deflater, !bytes.isEmpty else { return try await carrier.write(bytes) }
+        // Each write is a burst that its reader must be able to open.
+        try await carrier.write(deflater.deflate(bytes, isLast: false))
     }
 
     /// Ends the stream regularly. A handler that returns without it cuts the connection, so that
     /// the client sees a broken response and not a short one.
-    package func finish() { carrier.finish() }
+    package func finish() {
+        carrier.finish(deflater?.deflate([], isLast: true) ?? [])
+    }
+
+    /// Forgets the last exchange of its connection.
+    func reset() {
+        receivedBodyBytes = 0
+        sentBytes = 0
+        isBodyBegun = false
+        codedBody = nil
+        deflater = nil
+    }
 
     // MARK: - Waiting
 
@@ -104,6 +144,12 @@ package struct Response: Sendable {
 package enum BodyError: Error {
     /// More than the limit in bytes that was given to `readBody`.
     case tooLarge(limit: Int)
+    /// Content-Encoding names another coding than gzip, or several.
+    case unknownCoding
+    /// The body is not the gzip it says it is, is cut short, or something follows it.
+    case malformedCoding
+    /// The body opens to more than `ratio` times its size: it is a bomb.
+    case inflatesTooMuch(ratio: Int)
     /// The client closed, stalled past its deadline, or broke the framing: whatever the handler
     /// responds, the server sends its own 400 or 408.
     case broken

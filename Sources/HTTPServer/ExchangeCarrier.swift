@@ -13,7 +13,8 @@ protocol ExchangeCarrier: AnyObject {
     func respond(_ response: Response)
     func startStream(_ response: Response)
     func write(_ bytes: [UInt8]) async throws(StreamError)
-    func finish()
+    /// Ends the stream behind `last`, which may be empty.
+    func finish(_ last: [UInt8])
     func arm(_ wakeup: Wakeup, until deadline: Instant?)
     func disarm()
 }

@@ -12,7 +12,8 @@ package enum Method: String, Sendable, CaseIterable {
 /// Header fields that the server or the gateway asks for. The parser files them by number while it
 /// reads, so that asking costs no search and no String.
 package enum FieldName: UInt8, Sendable, CaseIterable {
-    case accept, authorization, connection, contentEncoding, contentLength, contentType, expect,
+    case accept, acceptEncoding, authorization, connection, contentEncoding, contentLength,
+        contentType, expect,
         host
     case idempotencyKey, ifEndOffset, ifNoneMatch, lastEventID, origin
     case producerEpoch, producerID, producerSequence, secFetchSite, transferEncoding, userAgent
@@ -21,6 +22,7 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     package var text: String {
         switch self {
         case .accept: "accept"
+        case .acceptEncoding: "accept-encoding"
         case .authorization: "authorization"
         case .connection: "connection"
         case .contentEncoding: "content-encoding"
@@ -46,7 +48,7 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     /// two parsers could each believe another.
     var mayRepeat: Bool {
         switch self {
-        case .accept, .connection, .expect, .ifNoneMatch, .userAgent: true
+        case .accept, .acceptEncoding, .connection, .expect, .ifNoneMatch, .userAgent: true
         case .authorization, .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,
             .ifEndOffset, .lastEventID, .origin, .producerEpoch, .producerID, .producerSequence,
             .secFetchSite, .transferEncoding:

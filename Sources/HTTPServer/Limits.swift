@@ -28,6 +28,16 @@ package struct Limits: Sendable {
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
 
+    // Content codings.
+
+    /// Bytes of an answer from which on it is packed, and up to which an event loop is made to wait
+    /// for that, about 10 ms at the most.
+    package var gzipLeastBytes = 1 << 10
+    package var gzipMostBytes = 2 << 20
+    /// A request's body may open to so many bytes, and beyond them to so many times its size.
+    package var inflatedFreeBytes = 1 << 20
+    package var inflationRatio = 200
+
     // HTTP/2 (RELIABILITY.md d-2).
 
     /// Streams of a connection at a time.

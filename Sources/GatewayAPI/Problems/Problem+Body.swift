@@ -10,6 +10,22 @@ extension Problem {
                 .bodyTooLarge,
                 "The body is larger than \(limit) bytes. Send less at a time, or stream it as "
                     + "application/x-ndjson.", [("limit", .integer(Int64(limit)))])
+        case .unknownCoding:
+            self.init(
+                .unsupportedMediaType,
+                "Of the content codings only gzip is taken, once. Send the body as gzip, or as it "
+                    + "is.", [("field", .string("content-encoding"))])
+        case .malformedCoding:
+            self.init(
+                .invalidContentCoding,
+                "The body is not the gzip that Content-Encoding says it is: it is damaged, cut "
+                    + "short, or followed by other bytes.",
+                [("field", .string("content-encoding"))])
+        case .inflatesTooMuch(let ratio):
+            self.init(
+                .bodyTooLarge,
+                "The body opens to more than \(ratio) times its size, and is refused as a bomb. "
+                    + "Send it without gzip.")
         case .broken: self.init(.invalidJSON, "The body ended early or was not HTTP.")
         }
     }

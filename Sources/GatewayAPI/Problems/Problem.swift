@@ -50,6 +50,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCursor = "invalid-cursor"
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
+    case invalidContentCoding = "invalid-content-coding"
     case foreignOrigin = "foreign-origin"
     case unknownTopic = "unknown-topic"
     case unknownPartition = "unknown-partition"
@@ -77,7 +78,8 @@ package enum ProblemCode: String, CaseIterable {
     package var status: Int {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
-            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
+            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration,
+            .invalidContentCoding:
             400
         case .foreignOrigin, .reservedName: 403
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup: 404

@@ -142,13 +142,6 @@ struct ProduceRoute: Sendable {
                     + "it over could lose or double records. Send the request without it.",
                 [("field", .string(text))])
         }
-        if let coding = head.value(of: .contentEncoding),
-            !isText(head.bytes, coding, "identity")
-        {
-            throw Problem(
-                .unsupportedMediaType, "Bodies are taken without Content-Encoding only.",
-                [("field", .string("content-encoding"))])
-        }
     }
 
     private static let laterFields: [(FieldName, String)] = [

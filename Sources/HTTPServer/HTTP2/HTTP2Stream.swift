@@ -245,8 +245,9 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if isClosed { throw .clientGone }
     }
 
-    func finish() {
+    func finish(_ last: [UInt8]) {
         guard answer == .open else { return }
+        if !last.isEmpty { codec.append(id, last) }
         codec.end(id)
         finishAnswer()
         connection.flushSoon()
