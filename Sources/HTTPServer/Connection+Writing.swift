@@ -192,6 +192,7 @@ extension Connection {
             outputStart = 0
         }
         if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
+        countUnsent(unsentBytes + (session?.codec.unsentBytes ?? 0))
         if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
     }
 }

@@ -11,6 +11,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     let loop: EventLoop
     let server: Server
     let descriptor: Int32
+    private let address: Socket.Address
     var slot = 0
     private(set) lazy var exchange = Exchange(self)
 
@@ -33,6 +34,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var isWritable = true
     var isQueuedForFlush = false
     var isStallArmed = false
+    /// What of it the server's budget knows of.
+    private var countedBytes = 0
     /// Bytes a stream wrote since it last waited or gave way.
     var bytesSinceYield = 0
     var writeWaiter: UnsafeContinuation<Void, Never>?
@@ -59,8 +62,11 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Set once the client speaks HTTP/2.
     private(set) var session: HTTP2Session?
 
-    init(_ descriptor: Int32, _ loop: EventLoop, _ server: Server) {
+    init(
+        _ descriptor: Int32, _ address: Socket.Address, _ loop: EventLoop, _ server: Server
+    ) {
         self.descriptor = descriptor
+        self.address = address
         self.loop = loop
         self.server = server
         armed = ArmedWakeup(loop)
@@ -175,6 +181,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.releaseMemory()
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -254,7 +261,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         disarm()
         loop.remove(slot: slot)
         Socket.close(descriptor)
-        server.connectionClosed()
+        countUnsent(0)
+        server.connectionClosed(address)
     }
 
     /// A connection without a request under way is over; one with, ends behind its answer.
@@ -320,6 +328,13 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             loop.timers.cancel(stallTimer)
         }
         isStallArmed = isStalled
+    }
+
+    /// Tells the server's budget what this connection holds for its client.
+    func countUnsent(_ byteCount: Int) {
+        guard byteCount != countedBytes else { return }
+        server.budget.add(byteCount - countedBytes)
+        countedBytes = byteCount
     }
 
     /// A reset, for a regular end waits in the kernel behind the bytes nobody takes, for minutes

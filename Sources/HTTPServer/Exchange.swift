@@ -19,6 +19,8 @@ package final class Exchange {
     /// Where the request's body came in a coding.
     private var codedBody: CodedBody?
     private var isBodyBegun = false
+    /// Of the server's budget, until the exchange ends.
+    private var reservedBytes = 0
     /// Packs the stream that is the answer.
     private var deflater: Deflater?
 
@@ -32,14 +34,35 @@ package final class Exchange {
     /// The whole body. Throws `.tooLarge` as soon as it is known to exceed `limit` bytes, before
     /// anything is buffered where the length was declared.
     package func readBody(limit: Int) async throws(BodyError) -> [UInt8] {
-        if let length = declaredBodyLength, length > limit { throw .tooLarge(limit: limit) }
+        if let length = declaredBodyLength {
+            guard length <= limit else { throw .tooLarge(limit: limit) }
+            try reserve(length)
+        }
         guard var body = try await nextBodyBytes() else { return [] }
         while let more = try await nextBodyBytes() {
             guard body.count + more.count <= limit else { throw .tooLarge(limit: limit) }
+            try reserve(body.count + more.count)
             body.append(contentsOf: more)
         }
         guard body.count <= limit else { throw .tooLarge(limit: limit) }
         return body
+    }
+
+    /// Has the server's budget bear `byteCount` bytes in all for this exchange, before they are
+    /// allocated. Small bodies, as nearly all are, do not count.
+    private func reserve(_ byteCount: Int) throws(BodyError) {
+        guard byteCount > 64 << 10, byteCount > reservedBytes else { return }
+        guard carrier.server.budget.reserve(byteCount - reservedBytes) else { throw .noMemory }
+        reservedBytes = byteCount
+    }
+
+    /// What the server holds for its clients is as much as it may: what can wait should wait.
+    package var serverIsShortOfMemory: Bool { carrier.server.budget.isFull }
+
+    func releaseMemory() {
+        guard reservedBytes > 0 else { return }
+        carrier.server.budget.add(-reservedBytes)
+        reservedBytes = 0
     }
 
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
@@ -144,6 +167,8 @@ package struct Response: Sendable {
 package enum BodyError: Error {
     /// More than the limit in bytes that was given to `readBody`.
     case tooLarge(limit: Int)
+    /// The server holds as much as it may for all its clients together.
+    case noMemory
     /// Content-Encoding names another coding than gzip, or several.
     case unknownCoding
     /// The body is not the gzip it says it is, is cut short, or something follows it.

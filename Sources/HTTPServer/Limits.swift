@@ -2,6 +2,11 @@
 package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
+    /// Of one address; half of all unless told. A balancer is one address.
+    package var connectionsPerAddress: Int?
+    /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more
+    /// is answered 503.
+    package var bufferedBytes = 1 << 30
     /// Bytes of a request line, and of the target in it (RFC 9112 §3 recommends 8,000 at least).
     package var requestLineBytes = 8 << 10
     /// Bytes of a head in all, request line and fields.

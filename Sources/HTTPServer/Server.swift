@@ -45,6 +45,7 @@ package final class Server: Sendable {
     let configuration: Configuration
     let handler: any RequestHandler
     let statistics = Counters()
+    let budget: ServerBudget
     private let loops: [EventLoop]
     private let draining = Atomic<Bool>(false)
     private let listener = Mutex<Listener?>(nil)
@@ -54,6 +55,7 @@ package final class Server: Sendable {
     {
         self.configuration = configuration
         self.handler = handler
+        budget = ServerBudget(configuration.limits)
         let count = configuration.loopCount > 0 ? configuration.loopCount : coreCount()
         loops = (0..<count).map { _ in EventLoop(time: time) }
     }
@@ -107,9 +109,11 @@ package final class Server: Sendable {
             switch listener.accept() {
             case .none: return
             case .exhausted: return pauseAccepting(listener)
-            case .connection(let descriptor):
+            case .connection(let descriptor, let address):
                 statistics.accepted.add(1)
-                guard statistics.open.now < UInt64(configuration.limits.connections) else {
+                guard statistics.open.now < UInt64(configuration.limits.connections),
+                    budget.admit(address)
+                else {
                     statistics.refused.add(1)
                     Socket.close(descriptor)
                     continue
@@ -119,9 +123,9 @@ package final class Server: Sendable {
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
                 if loop.isOnLoop {
-                    adopt(descriptor, loop)
+                    adopt(descriptor, address, loop)
                 } else {
-                    loop.run { self.adopt(descriptor, loop) }
+                    loop.run { self.adopt(descriptor, address, loop) }
                 }
             }
         }
@@ -138,15 +142,17 @@ package final class Server: Sendable {
         loop.timers.arm(timer, at: loop.now + .milliseconds(100))
     }
 
-    private func adopt(_ descriptor: Int32, _ loop: EventLoop) {
-        let connection = Connection(descriptor, loop, self)
+    private func adopt(_ descriptor: Int32, _ address: Socket.Address, _ loop: EventLoop) {
+        let connection = Connection(descriptor, address, loop, self)
         guard !isDraining, loop.add(connection, descriptor) else {
             Socket.close(descriptor)
-            statistics.open.subtract(1)
-            return
+            return connectionClosed(address)
         }
         Task(executorPreference: loop) { await connection.run() }
     }
 
-    func connectionClosed() { statistics.open.subtract(1) }
+    func connectionClosed(_ address: Socket.Address) {
+        statistics.open.subtract(1)
+        budget.leave(address)
+    }
 }

@@ -38,6 +38,12 @@ struct Serve: ParsableCommand {
     @Option(help: "Most connections open at a time.")
     var maxConnections = 20_000
 
+    @Option(help: "Most connections of one address; half of all unless given.")
+    var maxConnectionsPerAddress: Int?
+
+    @Option(help: "Most bytes of bodies and unsent answers, of all connections together.")
+    var maxBufferedBytes = 1 << 30
+
     @Option(help: "How long a drain waits for requests under way, in milliseconds.")
     var drainTimeoutMs: Int64 = 10_000
 
@@ -47,7 +53,8 @@ struct Serve: ParsableCommand {
     /// The options that have a variable, each as it is written.
     static let flags = [
         "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
-        "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+        "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
+        "--max-buffered-bytes", "--drain-timeout-ms", "--log-level",
     ]
 
     func validate() throws {
@@ -60,6 +67,10 @@ struct Serve: ParsableCommand {
         try check((autoCreatePartitions ?? 1) >= 1, "--auto-create-partitions must be at least 1.")
         try check((0...256).contains(loops), "--loops must be from 0 to 256.")
         try check(maxConnections >= 1, "--max-connections must be at least 1.")
+        try check(
+            (maxConnectionsPerAddress ?? 1) >= 1,
+            "--max-connections-per-address must be at least 1.")
+        try check(maxBufferedBytes >= 1, "--max-buffered-bytes must be at least 1.")
         try check(
             Logger.Level(rawValue: logLevel) != nil,
             "--log-level must be trace, debug, info, notice, warning, error or critical.")

@@ -32,6 +32,8 @@ final class Service: Sendable {
         configuration.port = port
         configuration.loopCount = options.loops
         configuration.limits.connections = options.maxConnections
+        configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
+        configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog
         var api = GatewayConfiguration()
         api.maxBodyBytes = options.maxBodyBytes

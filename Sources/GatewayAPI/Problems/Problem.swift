@@ -70,6 +70,7 @@ package enum ProblemCode: String, CaseIterable {
     case internalError = "internal-error"
     case notImplemented = "not-implemented"
     case notReady = "not-ready"
+    case serverBusy = "server-busy"
     case partitionFailed = "partition-failed"
     case storageFull = "storage-full"
     case logDamaged = "log-damaged"
@@ -93,7 +94,7 @@ package enum ProblemCode: String, CaseIterable {
         case .limitReached: 429
         case .internalError, .logDamaged, .storageError: 500
         case .notImplemented: 501
-        case .notReady, .partitionFailed: 503
+        case .notReady, .serverBusy, .partitionFailed: 503
         case .storageFull: 507
         }
     }
@@ -101,7 +102,7 @@ package enum ProblemCode: String, CaseIterable {
     /// Whether the same request can succeed later without being changed.
     package var isRetryable: Bool {
         switch self {
-        case .notReady, .storageFull, .limitReached: true
+        case .notReady, .serverBusy, .storageFull, .limitReached: true
         default: false
         }
     }

@@ -78,6 +78,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
         if answer == .open { reset(.internalError) }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.releaseMemory()
     }
 
     // MARK: - The request's body

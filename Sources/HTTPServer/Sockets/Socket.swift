@@ -4,6 +4,12 @@ import Glibc
 /// The socket calls the server makes, each with its interruptions handled. Descriptors are plain
 /// numbers here; each has one owner, a `Connection` or the `Listener`, which closes it once.
 enum Socket {
+    /// An address without its port, to tell clients apart: 16 bytes as they are on the wire.
+    struct Address: Hashable, Sendable {
+        var high: UInt64
+        var low: UInt64
+    }
+
     enum Received { case bytes(Int), wouldBlock, ended, failed }
     enum Sent { case bytes(Int), wouldBlock, failed }
 
@@ -123,13 +129,16 @@ struct Listener {
         self.address = Socket.local(descriptor)
     }
 
-    enum Accepted { case connection(Int32), none, exhausted }
+    enum Accepted { case connection(Int32, Socket.Address), none, exhausted }
 
     /// The next connection that waits; `.exhausted` where descriptors or memory ran out.
     func accept() -> Accepted {
         while true {
-            let connection = millrace_accept(descriptor)
-            if connection >= 0 { return .connection(connection) }
+            var words: [UInt64] = [0, 0]
+            let connection = millrace_accept(descriptor, &words)
+            if connection >= 0 {
+                return .connection(connection, Socket.Address(high: words[0], low: words[1]))
+            }
             switch errno {
             case EINTR, ECONNABORTED, EPROTO: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
