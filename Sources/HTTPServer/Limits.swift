@@ -2,7 +2,7 @@
 package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
-    /// Of one address; half of all unless told. A balancer is one address.
+    /// Of one address; half of all, and 1,000 at least, unless told. A balancer is one address.
     package var connectionsPerAddress: Int?
     /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more
     /// is answered 503.

@@ -10,7 +10,7 @@ final class ServerBudget: Sendable {
 
     init(_ limits: Limits) {
         mostBytes = limits.bufferedBytes
-        mostPerAddress = limits.connectionsPerAddress ?? max(1, limits.connections / 2)
+        mostPerAddress = limits.connectionsPerAddress ?? max(1000, limits.connections / 2)
     }
 
     // MARK: - Bytes

@@ -38,7 +38,7 @@ struct Serve: ParsableCommand {
     @Option(help: "Most connections open at a time.")
     var maxConnections = 20_000
 
-    @Option(help: "Most connections of one address; half of all unless given.")
+    @Option(help: "Most connections of one address; unless given, half of all and at least 1000.")
     var maxConnectionsPerAddress: Int?
 
     @Option(help: "Most bytes of bodies and unsent answers, of all connections together.")
