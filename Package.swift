@@ -8,6 +8,10 @@ let dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // The logging interface every Swift server library speaks.
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    // SHA-256 of access tokens, written by people who write nothing else.
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // JSON Web Tokens: signatures by HS256, RS256 and ES256. Brings swift-certificates, swift-asn1.
+    .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
     // Tests only: reads openapi/openapi.yaml, to compare it with the route table.
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
 ]
@@ -25,6 +29,8 @@ let safe: [SwiftSetting] = common + [.strictMemorySafety()]
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(
     name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let jwt: Target.Dependency = .product(name: "JWTKit", package: "jwt-kit")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 /// A room's tests sit in `Tests/<Room>Tests` and see what is `package`.
@@ -57,14 +63,16 @@ let package = Package(
             name: "Backends", dependencies: ["Platform", "LogEngine", "Groups", "JSON", logging],
             swiftSettings: safe),
         .target(
+            name: "Access", dependencies: ["Platform", "JSON", crypto, jwt], swiftSettings: safe),
+        .target(
             name: "GatewayAPI",
-            dependencies: ["Platform", "Backends", "HTTPServer", "JSON", logging],
+            dependencies: ["Platform", "Backends", "HTTPServer", "JSON", "Access", logging],
             resources: [.embedInCode("openapi.yaml")], swiftSettings: safe),
         .executableTarget(
             name: "millrace",
             dependencies: [
-                "Platform", "JSON", "LogEngine", "HTTPServer", "Backends", "GatewayAPI", logging,
-                arguments,
+                "Platform", "JSON", "LogEngine", "HTTPServer", "Backends", "Access", "GatewayAPI",
+                logging, arguments,
             ], swiftSettings: common),
 
         .target(
@@ -72,7 +80,8 @@ let package = Package(
             swiftSettings: common),
         // Schedules by seed: the rooms themselves over simulated time, disks and clients.
         .target(
-            name: "Simulation", dependencies: ["TestSupport", "Platform"], path: "Tests/Simulation",
+            name: "Simulation", dependencies: ["TestSupport", "Platform", "Groups"],
+            path: "Tests/Simulation",
             swiftSettings: common),
         .executableTarget(
             name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
@@ -84,7 +93,10 @@ let package = Package(
         tests("LogEngine", ["Platform"], exclude: ["Vectors"]),
         tests("HTTPServer", ["Platform"], exclude: ["Vectors"]),
         tests("Backends", ["Platform", "LogEngine", "Groups", "JSON"]),
-        tests("GatewayAPI", ["Platform", "Backends", "LogEngine", "HTTPServer", "JSON", yams]),
+        tests("Access", ["Platform", "JSON", crypto, jwt]),
+        tests(
+            "GatewayAPI",
+            ["Platform", "Backends", "LogEngine", "HTTPServer", "JSON", "Access", yams]),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ]
 )

@@ -25,8 +25,8 @@ package enum Limits {
     package static let stateShards = 16
     /// Small, so that cleaning gives space back soon.
     static let stateSegmentBytes: Int64 = 4 << 20
-    /// The largest record is a committed offset's key and value, some 5 KiB.
-    static let stateRecordBytes = 64 << 10
+    /// The largest record is the assignment of one member of a group of 20,000 partitions.
+    static let stateRecordBytes = 1 << 20
     /// A shard is cleaned when it has this many records more than twice its live ones.
     package static let stateGarbageRecords = 10_000
     /// Bytes of log replayed at a time.
@@ -34,6 +34,7 @@ package enum Limits {
     /// Records appended under one lock while cleaning.
     static let stateCleaningBatch = 500
 
-    package static let groupsPerShard = 10_000
+    /// After which the end of a session is tried again that could not be written.
+    static let expiryRetry = Duration.seconds(1)
     package static let offsetsPerCommit = 5_000
 }

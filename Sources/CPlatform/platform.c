@@ -90,18 +90,17 @@ void millrace_name_thread(const char *name) {
     pthread_setname_np(pthread_self(), shortened);
 }
 
-int millrace_accept(int listener, uint64_t address[2]) {
+int millrace_accept(int listener, uint8_t address[16]) {
     struct sockaddr_storage peer;
     socklen_t length = sizeof peer;
     int descriptor =
         accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    uint8_t bytes[16] = {0};
+    memset(address, 0, 16);
     if (descriptor >= 0 && peer.ss_family == AF_INET6) {
-        memcpy(bytes, &((struct sockaddr_in6 *)&peer)->sin6_addr, 16);
+        memcpy(address, &((struct sockaddr_in6 *)&peer)->sin6_addr, 16);
     } else if (descriptor >= 0 && peer.ss_family == AF_INET) {
-        bytes[10] = bytes[11] = 0xff;
-        memcpy(bytes + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
+        address[10] = address[11] = 0xff;
+        memcpy(address + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
     }
-    memcpy(address, bytes, 16);
     return descriptor;
 }

@@ -1,3 +1,4 @@
+package import Access
 package import Backends
 package import HTTPServer
 import JSON
@@ -7,28 +8,39 @@ package import Platform
 package final class Gateway: RequestHandler {
     private let backend: any Backend
     private let configuration: GatewayConfiguration
-    private let time: any TimeSource
+    let time: any TimeSource
+    private let browsers: BrowserPolicy
+    /// nil: everyone may do everything.
+    let doorkeeper: Doorkeeper?
     private let tree = RouteTree()
     private let produceRoute: ProduceRoute
     private let topicRoutes: TopicRoutes
     private let groupRoutes: GroupRoutes
+    private let memberRoutes: MemberRoutes
     private let metrics: Metrics
 
     package init(
         backend: any Backend, coordinator: GroupCoordinator, configuration: GatewayConfiguration,
-        time: any TimeSource
+        access: AccessControl? = nil, time: any TimeSource
     ) {
         self.backend = backend
         self.configuration = configuration
         self.time = time
+        browsers = BrowserPolicy(configuration)
+        doorkeeper = access.map { Doorkeeper($0, time) }
         produceRoute = ProduceRoute(backend: backend, configuration: configuration, time: time)
         topicRoutes = TopicRoutes(backend: backend, coordinator: coordinator)
         groupRoutes = GroupRoutes(backend: backend, coordinator: coordinator, time: time)
-        metrics = Metrics(backend: backend)
+        memberRoutes = MemberRoutes(
+            backend: backend, coordinator: coordinator, maxWait: configuration.maxWait)
+        metrics = Metrics(backend: backend, doorkeeper: doorkeeper)
     }
 
     /// Has `/metrics` show the counters of the server that this handles requests for.
     package func observe(_ server: Server) { metrics.observe(server) }
+
+    /// Ends requests under way whose credential was revoked or has expired. Call once a second.
+    package func endWhatIsNoLongerGranted() { doorkeeper?.endWhatIsNoLongerGranted() }
 
     // MARK: - Hot path
 
@@ -36,18 +48,21 @@ package final class Gateway: RequestHandler {
         let started = time.now()
         var route: Route?
         do throws(Problem) {
-            try BrowserCheck.check(exchange.head)
-            let match = try find(exchange)
-            route = match.route
-            let query = try Query(exchange.head, names: match.route.parameters)
-            try await answer(exchange, match, query)
+            if try !browsers.answers(exchange) {
+                let match = try find(exchange)
+                route = match.route
+                let query = try Query(exchange.head, names: match.route.parameters)
+                if let doorkeeper { try admit(exchange, match, query, doorkeeper) }
+                try await answer(exchange, match, query)
+            }
         } catch {
             exchange.respond(error.response())
         }
+        doorkeeper?.settle(exchange)
         metrics.count(route, status: exchange.responseStatus, since: started, now: time.now())
     }
 
-    private struct Found {
+    struct Found {
         var route: Route
         var first: Range<Int>
         var second: Range<Int>
@@ -80,6 +95,10 @@ package final class Gateway: RequestHandler {
             try await answerTopic(exchange, found, query)
         case .listGroups, .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .resetOffsets:
             try await answerGroup(exchange, found, query)
+        case .joinGroup, .leaveGroup, .pollMember, .heartbeatMember, .streamMember:
+            try await answerMember(exchange, found, query)
+        case .createTicket:
+            try await createTicket(exchange)
         case .live, .ready, .metrics, .openAPI:
             answerOperations(exchange, found.route)
         }
@@ -103,7 +122,13 @@ package final class Gateway: RequestHandler {
         )
         switch request.form {
         case .page: try await ConsumePage(request: request, exchange: exchange).answer()
-        case .lines, .events: try await ConsumeStream(request: request, exchange: exchange).answer()
+        case .lines, .events:
+            try await ConsumeStream(
+                exchange: exchange, form: request.form, maxRecords: request.maxRecords,
+                growing: partition == nil ? topic : nil, seat: nil
+            ).answer(
+                from: request.start.positions(in: topic, partition: partition),
+                tag: topic.cursorTag)
         }
     }
 
@@ -145,6 +170,22 @@ package final class Gateway: RequestHandler {
         }
     }
 
+    private func answerMember(
+        _ exchange: Exchange, _ found: Found, _ query: Query
+    ) async throws(Problem) {
+        let group = try name(exchange, found.first)
+        try checkName(group, of: "group")
+        if found.route == .joinGroup { return try await memberRoutes.join(exchange, group) }
+        let member = try name(exchange, found.second)
+        try checkName(member, of: "member")
+        switch found.route {
+        case .pollMember: try await memberRoutes.poll(exchange, group, member)
+        case .heartbeatMember: try await memberRoutes.heartbeat(exchange, group, member)
+        case .leaveGroup: try await memberRoutes.leave(exchange, group, member)
+        default: try await memberRoutes.stream(exchange, group, member, query)
+        }
+    }
+
     private func answerOperations(_ exchange: Exchange, _ route: Route) {
         switch route {
         case .ready where !backend.isReady || exchange.serverIsDraining:
@@ -169,7 +210,7 @@ package final class Gateway: RequestHandler {
     }
 
     /// A variable segment of the path, percent-decoded once.
-    private func name(_ exchange: Exchange, _ segment: Range<Int>) throws(Problem) -> String {
+    func name(_ exchange: Exchange, _ segment: Range<Int>) throws(Problem) -> String {
         let bytes = exchange.head.bytes
         guard bytes[segment].contains(UInt8(ascii: "%")) else {
             return String(decoding: bytes[segment], as: UTF8.self)

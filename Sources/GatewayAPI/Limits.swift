@@ -31,6 +31,10 @@ package struct GatewayConfiguration: Sendable {
     package var maxWait = Duration.seconds(60)
     /// Partitions of a topic that is created by its first produce; nil: it is not.
     package var autoCreatePartitions: Int?
+    /// Names a `Host` may have beside those that cannot be another site's; nil: any name at all.
+    package var allowedHosts: [String]? = []
+    /// Origins whose pages may call the gateway, as a browser writes them; `*`: all but `null`.
+    package var corsOrigins: [String] = []
 
     package init() {}
 }

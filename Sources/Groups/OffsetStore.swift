@@ -1,13 +1,9 @@
-/// The committed offsets of the groups of one shard, as a value: no clock, lock or await.
-///
-/// A request becomes records (`commit`, `remove`), the records are appended to the shard's log, and
-/// only `apply` changes the state. Replaying the log therefore gives the same state again.
+/// The committed offsets of the groups of one shard.
 package struct OffsetStore: Equatable, Sendable {
     private var offsets: [GroupID: [TopicID: [Int32: CommittedOffset]]] = [:]
 
     package init() {}
 
-    package var groupCount: Int { offsets.count }
     package var groups: [GroupID] { Array(offsets.keys) }
 
     package func contains(_ group: GroupID) -> Bool { offsets[group] != nil }
@@ -27,28 +23,11 @@ package struct OffsetStore: Equatable, Sendable {
         return all
     }
 
-    // MARK: - Decide
-
-    /// One record a partition, in the order given. A lower offset than before is taken too (Kafka).
-    package func commit(
-        _ group: GroupID, _ entries: [(topic: TopicID, partition: Int32, offset: CommittedOffset)]
-    ) -> [GroupRecord] {
-        entries.map {
-            .offsetCommitted(
-                OffsetKey(group: group, topic: $0.topic, partition: $0.partition), $0.offset)
-        }
-    }
-
-    /// Ends the group: every offset it has committed.
-    package func remove(_ group: GroupID) -> [GroupRecord] {
-        committed(group).map { .offsetRemoved($0.key) }
-    }
-
-    /// Ends what any group has committed for a topic that was deleted.
-    package func remove(_ topic: TopicID) -> [GroupRecord] {
+    /// The offsets any group has committed for a topic.
+    func keys(of topic: TopicID) -> [OffsetKey] {
         offsets.flatMap { group, topics in
             (topics[topic] ?? [:]).keys.map {
-                .offsetRemoved(OffsetKey(group: group, topic: topic, partition: $0))
+                OffsetKey(group: group, topic: topic, partition: $0)
             }
         }
     }
@@ -67,6 +46,7 @@ package struct OffsetStore: Equatable, Sendable {
                 offsets[key.group]?[key.topic] = nil
             }
             if offsets[key.group]?.isEmpty == true { offsets[key.group] = nil }
+        case .group, .member, .target, .assignment, .epochFloor: return
         }
     }
 }

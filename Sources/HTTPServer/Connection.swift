@@ -11,7 +11,9 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     let loop: EventLoop
     let server: Server
     let descriptor: Int32
-    private let address: Socket.Address
+    let peerAddress: Address
+    /// Whose share of the connections this one is of; nil where it is a balancer's.
+    var countedAddress: Address?
     var slot = 0
     private(set) lazy var exchange = Exchange(self)
 
@@ -53,6 +55,10 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var stream = StreamState.none
     enum StreamState { case none, open, finished }
 
+    /// Counts the exchanges, so that what is meant for one does not hit the next.
+    var exchangeNumber: UInt64 = 0
+    var mustEndSoon = false
+
     var expired: Deadline?
     private(set) var deadline: Deadline?
     var bodyRate = BodyRate()
@@ -63,10 +69,10 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     private(set) var session: HTTP2Session?
 
     init(
-        _ descriptor: Int32, _ address: Socket.Address, _ loop: EventLoop, _ server: Server
+        _ descriptor: Int32, _ peerAddress: Address, _ loop: EventLoop, _ server: Server
     ) {
         self.descriptor = descriptor
-        self.address = address
+        self.peerAddress = peerAddress
         self.loop = loop
         self.server = server
         armed = ArmedWakeup(loop)
@@ -76,10 +82,13 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var clientIsGone: Bool { peerEnded || isBroken }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
+    /// What the PROXY protocol's header said.
+    var proxiedAddress: Address?
 
     // MARK: - Hot path
 
     func run() async {
+        if awaitsProxyHeader, await !readProxyHeader() { return close() }
         switch await firstBytes() {
         case .http2:
             let session = HTTP2Session(self)
@@ -151,7 +160,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Answers a head that is none; what of it was understood goes to the access log.
     private func refuseHead(_ problem: ProtocolProblem) -> Bool {
         exchange.started = loop.now
-        exchange.reset()
+        exchange.begin()
         refuse(problem)
         server.configuration.observer?.exchangeEnded(exchange)
         return false
@@ -164,7 +173,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         mustContinue = framing != .none && exchange.head.expectsContinue
         keepsAlive = exchange.head.keepsAlive
         bodyRate = BodyRate()
-        exchange.reset()
+        exchange.begin()
+        exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
     }
@@ -181,7 +191,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
-        exchange.releaseMemory()
+        exchange.end()
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -262,7 +272,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         loop.remove(slot: slot)
         Socket.close(descriptor)
         countUnsent(0)
-        server.connectionClosed(address)
+        server.connectionClosed(countedAddress)
     }
 
     /// A connection without a request under way is over; one with, ends behind its answer.
@@ -349,10 +359,25 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         // A waiter may stay for a minute, and thousands of them: it keeps no buffers.
         if output.isEmpty { output = [] }
         if input.isEmpty { input = [] }
-        armed.arm(wakeup, until: deadline, isDue: clientIsGone || server.isDraining)
+        let isDue = clientIsGone || server.isDraining || mustEndSoon
+        armed.arm(wakeup, until: deadline, isDue: isDue)
     }
 
     func disarm() { armed.disarm() }
+
+    func ender() -> @Sendable () -> Void {
+        let number = exchangeNumber
+        return { [self] in loop.run { self.endSoon(number) } }
+    }
+
+    private func endSoon(_ number: UInt64) {
+        guard number == exchangeNumber, !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        keepsAlive = false
+        armed.wake()
+        let cut = WheelTimer { [self] in if number == exchangeNumber { breakOff() } }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
+    }
 
     func resumeReader() {
         let waiter = readWaiter

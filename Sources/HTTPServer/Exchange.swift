@@ -23,6 +23,10 @@ package final class Exchange {
     private var reservedBytes = 0
     /// Packs the stream that is the answer.
     private var deflater: Deflater?
+    /// What the handler keeps with the exchange until its end: who asks, say.
+    package var owner: AnyObject?
+    /// Fields the handler wants on whatever answer follows, names in lower case.
+    package var addedFields: [(name: String, value: String)] = []
 
     init(_ carrier: any ExchangeCarrier) { self.carrier = carrier }
 
@@ -59,12 +63,6 @@ package final class Exchange {
     /// What the server holds for its clients is as much as it may: what can wait should wait.
     package var serverIsShortOfMemory: Bool { carrier.server.budget.isFull }
 
-    func releaseMemory() {
-        guard reservedBytes > 0 else { return }
-        carrier.server.budget.add(-reservedBytes)
-        reservedBytes = 0
-    }
-
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
     /// coding; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
@@ -84,22 +82,25 @@ package final class Exchange {
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
     /// told. The first answer counts: one that comes behind it is a bug of the handler.
     package func respond(_ response: Response) {
-        let limits = carrier.server.configuration.limits
-        guard response.body.count >= limits.gzipLeastBytes || response.status == 304 else {
-            return carrier.respond(response)
-        }
-        var coded = response
-        coded.encode(for: head, limits)
-        carrier.respond(coded)
+        var response = withAddedFields(response)
+        response.encode(for: head, carrier.server.configuration.limits)
+        carrier.respond(response)
+    }
+
+    private func withAddedFields(_ response: Response) -> Response {
+        if addedFields.isEmpty { return response }
+        var response = response
+        response.fields += addedFields
+        return response
     }
 
     // MARK: - The response, as a stream
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
     package func startStream(_ response: Response) {
-        var coded = response
-        deflater = coded.encodeStream(for: head, carrier.server.configuration.limits)
-        carrier.startStream(coded)
+        var response = withAddedFields(response)
+        deflater = response.encodeStream(for: head, carrier.server.configuration.limits)
+        carrier.startStream(response)
     }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
@@ -116,13 +117,22 @@ package final class Exchange {
         carrier.finish(deflater?.deflate([], isLast: true) ?? [])
     }
 
-    /// Forgets the last exchange of its connection.
-    func reset() {
+    /// Another exchange begins on its connection.
+    func begin() {
         receivedBodyBytes = 0
         sentBytes = 0
         isBodyBegun = false
+    }
+
+    /// Lets go of what it holds: its connection may stay idle for long.
+    func end() {
+        owner = nil
+        if !addedFields.isEmpty { addedFields = [] }
         codedBody = nil
         deflater = nil
+        guard reservedBytes > 0 else { return }
+        carrier.server.budget.add(-reservedBytes)
+        reservedBytes = 0
     }
 
     // MARK: - Waiting
@@ -138,11 +148,25 @@ package final class Exchange {
     /// The client closed its end, or the connection broke. A client that only ended its sending
     /// side cannot be told apart: answers are still tried, but nothing waits for it.
     package var clientIsGone: Bool { carrier.clientIsGone }
-    package var serverIsDraining: Bool { carrier.server.isDraining }
+    /// Also where only this exchange is to end soon (`ender`).
+    package var serverIsDraining: Bool { carrier.server.isDraining || carrier.mustEndSoon }
+
+    /// Ends this exchange from any thread, as a drain of the server would: long-polls return,
+    /// streams end with their cursor. What still goes on `Limits.lingering` later is cut, as are
+    /// uploads and readers that do not read. Does nothing once the exchange is over.
+    package func ender() -> @Sendable () -> Void { carrier.ender() }
     /// The loop's time, read once per turn.
     package var now: Instant { carrier.loop.now }
     /// The other end of the connection as `address:port`, for the access log.
     package var peer: String { carrier.peer }
+    /// Who asks, as the listed balancers in front say (`TrustedProxies`), without a port; nil where
+    /// none are listed.
+    package var proxiedClient: String? {
+        carrier.server.configuration.proxies.ranges.isEmpty
+            ? nil : carrier.clientAddress(head).text
+    }
+    /// Who asks, with balancers or without, as far as it tells clients apart: of IPv6 the network.
+    package var clientNetwork: String { carrier.clientAddress(head).client.text }
 }
 
 /// A response's head and, unless it is streamed, its body.

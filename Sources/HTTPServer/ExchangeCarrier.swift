@@ -17,6 +17,10 @@ protocol ExchangeCarrier: AnyObject {
     func finish(_ last: [UInt8])
     func arm(_ wakeup: Wakeup, until deadline: Instant?)
     func disarm()
+    var mustEndSoon: Bool { get }
+    func ender() -> @Sendable () -> Void
+    /// Who sent a request with this head.
+    func clientAddress(_ head: RequestHead) -> Address
 }
 
 /// The wakeup of a handler that waits, and its deadline.

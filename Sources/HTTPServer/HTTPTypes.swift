@@ -12,23 +12,27 @@ package enum Method: String, Sendable, CaseIterable {
 /// Header fields that the server or the gateway asks for. The parser files them by number while it
 /// reads, so that asking costs no search and no String.
 package enum FieldName: UInt8, Sendable, CaseIterable {
-    case accept, acceptEncoding, authorization, connection, contentEncoding, contentLength,
-        contentType, expect,
-        host
+    case accept, acceptEncoding, accessControlRequestMethod, accessControlRequestPrivateNetwork
+    case authorization, connection, contentEncoding, contentLength, contentType, expect
+    case forwarded, host
     case idempotencyKey, ifEndOffset, ifNoneMatch, lastEventID, origin
-    case producerEpoch, producerID, producerSequence, secFetchSite, transferEncoding, userAgent
+    case producerEpoch, producerID, producerSequence, secFetchSite, traceparent, transferEncoding
+    case userAgent, xForwardedFor
 
     /// The field's name in lower case.
     package var text: String {
         switch self {
         case .accept: "accept"
         case .acceptEncoding: "accept-encoding"
+        case .accessControlRequestMethod: "access-control-request-method"
+        case .accessControlRequestPrivateNetwork: "access-control-request-private-network"
         case .authorization: "authorization"
         case .connection: "connection"
         case .contentEncoding: "content-encoding"
         case .contentLength: "content-length"
         case .contentType: "content-type"
         case .expect: "expect"
+        case .forwarded: "forwarded"
         case .host: "host"
         case .idempotencyKey: "idempotency-key"
         case .ifEndOffset: "if-end-offset"
@@ -39,8 +43,10 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
         case .producerID: "producer-id"
         case .producerSequence: "producer-sequence"
         case .secFetchSite: "sec-fetch-site"
+        case .traceparent: "traceparent"
         case .transferEncoding: "transfer-encoding"
         case .userAgent: "user-agent"
+        case .xForwardedFor: "x-forwarded-for"
         }
     }
 
@@ -48,8 +54,11 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     /// two parsers could each believe another.
     var mayRepeat: Bool {
         switch self {
-        case .accept, .acceptEncoding, .connection, .expect, .ifNoneMatch, .userAgent: true
-        case .authorization, .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,
+        case .accept, .acceptEncoding, .connection, .expect, .forwarded, .ifNoneMatch, .traceparent,
+            .userAgent, .xForwardedFor:
+            true
+        case .accessControlRequestMethod, .accessControlRequestPrivateNetwork, .authorization,
+            .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,
             .ifEndOffset, .lastEventID, .origin, .producerEpoch, .producerID, .producerSequence,
             .secFetchSite, .transferEncoding:
             false

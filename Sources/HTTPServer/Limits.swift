@@ -28,6 +28,10 @@ package struct Limits: Sendable {
     package var idle = Duration.seconds(60)
     /// For a client to take any byte that waits for it.
     package var writeStall = Duration.seconds(30)
+    /// For the client's system to acknowledge what was sent to it, or to say that it is there: a
+    /// host that lost its power or its way sends no end. Not below `writeStall`, for the kernel
+    /// counts the time of a reader that takes nothing as well.
+    package var silence = Duration.seconds(30)
     /// For a client to see the answer to what it was still sending (RFC 9112 §9.6).
     package var lingering = Duration.seconds(2)
     /// Unsent bytes of a stream beyond which its handler waits.

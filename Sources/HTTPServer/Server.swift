@@ -12,6 +12,7 @@ package final class Server: Sendable {
         package var loopCount = 0
         package var limits = Limits()
         package var observer: (any ExchangeObserver)?
+        package var proxies = TrustedProxies()
 
         package init() {}
     }
@@ -111,8 +112,10 @@ package final class Server: Sendable {
             case .exhausted: return pauseAccepting(listener)
             case .connection(let descriptor, let address):
                 statistics.accepted.add(1)
+                // A balancer's connections are those of its clients.
+                let counted = configuration.proxies.trusts(address) ? nil : address.client
                 guard statistics.open.now < UInt64(configuration.limits.connections),
-                    budget.admit(address)
+                    counted.map(budget.admit) ?? true
                 else {
                     statistics.refused.add(1)
                     Socket.close(descriptor)
@@ -120,12 +123,15 @@ package final class Server: Sendable {
                 }
                 statistics.open.add(1)
                 Socket.disableDelay(descriptor)
+                Socket.detectVanishedPeer(descriptor, after: configuration.limits.silence)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
+                let connection = Connection(descriptor, address, loop, self)
+                connection.countedAddress = counted
                 if loop.isOnLoop {
-                    adopt(descriptor, address, loop)
+                    adopt(connection)
                 } else {
-                    loop.run { self.adopt(descriptor, address, loop) }
+                    loop.run { self.adopt(connection) }
                 }
             }
         }
@@ -142,17 +148,16 @@ package final class Server: Sendable {
         loop.timers.arm(timer, at: loop.now + .milliseconds(100))
     }
 
-    private func adopt(_ descriptor: Int32, _ address: Socket.Address, _ loop: EventLoop) {
-        let connection = Connection(descriptor, address, loop, self)
-        guard !isDraining, loop.add(connection, descriptor) else {
-            Socket.close(descriptor)
-            return connectionClosed(address)
+    private func adopt(_ connection: Connection) {
+        guard !isDraining, connection.loop.add(connection, connection.descriptor) else {
+            Socket.close(connection.descriptor)
+            return connectionClosed(connection.countedAddress)
         }
-        Task(executorPreference: loop) { await connection.run() }
+        Task(executorPreference: connection.loop) { await connection.run() }
     }
 
-    func connectionClosed(_ address: Socket.Address) {
+    func connectionClosed(_ countedAddress: Address?) {
         statistics.open.subtract(1)
-        budget.leave(address)
+        if let countedAddress { budget.leave(countedAddress) }
     }
 }

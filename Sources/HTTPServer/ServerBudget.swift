@@ -5,7 +5,7 @@ import Synchronization
 final class ServerBudget: Sendable {
     private let heldBytes = Atomic<Int>(0)
     private let mostBytes: Int
-    private let perAddress: Mutex<[Socket.Address: Int]> = Mutex([:])
+    private let perAddress: Mutex<[Address: Int]> = Mutex([:])
     private let mostPerAddress: Int
 
     init(_ limits: Limits) {
@@ -31,7 +31,7 @@ final class ServerBudget: Sendable {
     // MARK: - Connections
 
     /// Counts a connection of `address`; false where it has its share already.
-    func admit(_ address: Socket.Address) -> Bool {
+    func admit(_ address: Address) -> Bool {
         perAddress.withLock {
             let count = $0[address, default: 0]
             guard count < mostPerAddress else { return false }
@@ -40,7 +40,7 @@ final class ServerBudget: Sendable {
         }
     }
 
-    func leave(_ address: Socket.Address) {
+    func leave(_ address: Address) {
         perAddress.withLock {
             let count = $0[address, default: 0] - 1
             $0[address] = count > 0 ? count : nil

@@ -135,7 +135,11 @@ extension Partition {
             }
             let first = state.segmentIndex(holding: state.durable.segment)
             let active = state.segments.count - 1
-            if state.end > state.durable.offset { state.segments[active].lastAppend = now }
+            // A roll puts the end of one segment and the beginning of the next in one sync.
+            for index in state.segments.indices[first...]
+            where state.segments[index].byteCount > state.readableEnd(index) {
+                state.segments[index].noteAppend(now)
+            }
             let hasRolled = state.isDirectoryDirty
             state.isDirectoryDirty = false
             let mark = LogMark(

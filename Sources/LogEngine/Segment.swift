@@ -26,6 +26,11 @@ struct Segment: Sendable {
         lastAppend = openedAt
     }
 
+    mutating func noteAppend(_ now: Instant) {
+        lastAppend = now
+        idleBefore = 0
+    }
+
     /// Milliseconds since the last append, as far as a program was there to count them.
     func idleMilliseconds(_ now: Instant) -> Int64 {
         let running = max(0, (now - lastAppend).wholeMilliseconds)

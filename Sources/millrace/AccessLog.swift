@@ -1,3 +1,4 @@
+import GatewayAPI
 import Glibc
 import HTTPServer
 import JSON
@@ -51,6 +52,14 @@ final class AccessLog: ExchangeObserver {
         writer.integer(time.wallMilliseconds())
         writer.name("peer")
         writer.string(exchange.peer)
+        if let client = exchange.proxiedClient {
+            writer.name("client")
+            writer.string(client)
+        }
+        if let principal = exchange.principalName {
+            writer.name("principal")
+            writer.string(principal)
+        }
         writer.name("method")
         writer.string(head.method.rawValue)
         writer.name("path")
@@ -63,6 +72,10 @@ final class AccessLog: ExchangeObserver {
         writer.integer(Int64(exchange.sentBytes))
         writer.name("durationMicros")
         writer.integer((time.now().nanoseconds - exchange.started.nanoseconds) / 1000)
+        if let trace = TraceContext.traceparent(head) {
+            writer.name("traceparent")
+            writer.string(utf8: head.bytes[trace])
+        }
         if let agent = head.value(of: .userAgent) {
             let text = String(decoding: head.bytes[agent].prefix(Self.textLimit), as: UTF8.self)
             writer.name("userAgent")

@@ -7,7 +7,7 @@ struct Millrace: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace",
         abstract: "An HTTP/JSON gateway to a partitioned, durable event log.",
-        subcommands: [Serve.self, Bench.self, Log.self])
+        subcommands: [Serve.self, Token.self, Bench.self, Log.self])
 
     static func main() {
         do {

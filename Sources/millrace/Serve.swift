@@ -17,8 +17,11 @@ struct Serve: ParsableCommand {
     @Option(help: "Address to listen on, HOST:PORT. Port 0 picks a free one.")
     var listen = "127.0.0.1:8080"
 
-    @Flag(help: "Allow an address other than loopback, though there is no authentication yet.")
+    @Flag(help: "Allow an address other than loopback without --access-file: anyone may do all.")
     var allowAnonymous = false
+
+    @OptionGroup(title: "Access")
+    var access: AccessOptions
 
     @Option(help: "Largest request body in bytes (NDJSON: largest line).")
     var maxBodyBytes = 16 << 20
@@ -51,11 +54,12 @@ struct Serve: ParsableCommand {
     var logLevel = "info"
 
     /// The options that have a variable, each as it is written.
-    static let flags = [
-        "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
-        "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
-        "--max-buffered-bytes", "--drain-timeout-ms", "--log-level",
-    ]
+    static let flags =
+        [
+            "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
+            "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
+            "--max-buffered-bytes", "--drain-timeout-ms", "--log-level",
+        ] + AccessOptions.flags
 
     func validate() throws {
         _ = try address()
@@ -103,11 +107,13 @@ extension Serve {
             return log
         }
         let address = try address()
-        guard allowAnonymous || Self.isLoopback(address.host) else {
+        guard
+            allowAnonymous || access.accessFile != nil || AccessOptions.isLoopback(address.host)
+        else {
             throw Failure(
-                "\(address.host) can be reached by others, and there is no authentication "
-                    + "yet: anyone "
-                    + "could read and write. Listen on 127.0.0.1, or say --allow-anonymous.")
+                "\(address.host) can be reached by others: anyone could read and write. Listen on "
+                    + "127.0.0.1, give --access-file (see `millrace token create`), or say "
+                    + "--allow-anonymous.")
         }
         let service = try Service(self, host: address.host, port: address.port)
         Task {
@@ -119,9 +125,15 @@ extension Serve {
             }
         }
         // The main thread has nothing else to do.
-        Signals.wait()
-        service.terminate()
-        Signals.wait()
+        var endings = 0
+        while endings < 2 {
+            switch Signals.wait() {
+            case .reload: service.reload()
+            case .end:
+                endings += 1
+                service.terminate()
+            }
+        }
         Glibc._exit(1)
     }
 
@@ -131,9 +143,5 @@ extension Serve {
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
-    private static func isLoopback(_ host: String) -> Bool {
-        host == "localhost" || host == "::1" || host.hasPrefix("127.")
     }
 }

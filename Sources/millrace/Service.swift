@@ -1,3 +1,4 @@
+import Access
 import Backends
 import GatewayAPI
 import HTTPServer
@@ -15,8 +16,12 @@ final class Service: Sendable {
     private let coordinator: GroupCoordinator
     private let server: Server
     private let accessLog: AccessLog?
+    private let access: AccessControl?
+    private let gateway: Gateway
     private let log = Logger(label: "millrace")
     private let termination = Wakeup()
+    private let accessTick = Wakeup()
+    private let reloadAsked = Atomic<Bool>(false)
 
     init(_ options: Serve, host: String, port: UInt16) throws(Failure) {
         self.options = options
@@ -25,7 +30,8 @@ final class Service: Sendable {
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
             log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
-        coordinator = GroupCoordinator(backend, time: time)
+        coordinator = GroupCoordinator(
+            backend, time: time, random: { .random(in: 0...UInt64.max) })
         accessLog = try AccessLog(options.accessLog, time: time)
         var configuration = Server.Configuration()
         configuration.host = host
@@ -35,18 +41,30 @@ final class Service: Sendable {
         configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
         configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog
+        configuration.proxies = options.access.proxies
         var api = GatewayConfiguration()
         api.maxBodyBytes = options.maxBodyBytes
         api.maxWait = .milliseconds(options.maxWaitMs)
         api.autoCreatePartitions = options.autoCreatePartitions
-        let gateway = Gateway(
-            backend: backend, coordinator: coordinator, configuration: api, time: time)
+        api.allowedHosts = options.access.hosts(listeningOn: host)
+        api.corsOrigins = options.access.corsOrigins
+        access = options.access.accessFile.map {
+            AccessControl(
+                $0, defaultQuota: options.access.quota, time: time,
+                chance: { .random(in: 0...UInt64.max) })
+        }
+        gateway = Gateway(
+            backend: backend, coordinator: coordinator, configuration: api, access: access,
+            time: time)
         server = Server(configuration, handler: gateway, time: time)
         gateway.observe(server)
     }
 
     /// Serves until a signal ends it. While the log recovers, the process answers and is not ready.
     func run() async throws(Failure) {
+        if let access {
+            do { try await access.load() } catch { throw Failure(error.reason) }
+        }
         let address: String
         do { address = try server.start() } catch { throw Failure(error.message) }
         let started = SystemTime().now()
@@ -56,7 +74,11 @@ final class Service: Sendable {
             throw Failure(error.explanation)
         }
         await coordinator.load()
+        let coordinator = coordinator
+        let sessions = Ticker(name: "sessions", every: .milliseconds(100)) { coordinator.tick() }
+        defer { sessions.stop() }
         Task { await backend.runMaintenance() }
+        if let access { Task { await keepCurrent(access) } }
         log.info(
             "serving",
             metadata: [
@@ -71,6 +93,42 @@ final class Service: Sendable {
 
     /// Begins the drain. Any thread.
     func terminate() { termination.wake() }
+
+    /// Reads the access file again when it changes, and on SIGHUP; ends once a second what is no
+    /// longer granted. A file that cannot be taken changes nothing, and the log says why.
+    private func keepCurrent(_ access: AccessControl) async {
+        let ticker = Ticker(name: "access", every: .seconds(1)) { [accessTick] in
+            accessTick.wake()
+        }
+        var isKnownBad = false
+        while true {
+            await accessTick.wait()
+            let isAsked = reloadAsked.exchange(false, ordering: .relaxed)
+            if isAsked || access.isStale {
+                do throws(AccessError) {
+                    try await access.load()
+                    isKnownBad = false
+                    log.notice("the access file was read again")
+                } catch {
+                    if isAsked || !isKnownBad {
+                        log.error(
+                            "the access file is not taken; what was read before stays",
+                            metadata: ["reason": "\(error.reason)"])
+                    }
+                    isKnownBad = true
+                }
+            }
+            gateway.endWhatIsNoLongerGranted()
+            if server.isDraining { break }
+        }
+        ticker.stop()
+    }
+
+    /// Reads the access file again, whether it looks changed or not. Any thread.
+    func reload() {
+        reloadAsked.store(true, ordering: .relaxed)
+        accessTick.wake()
+    }
 
     /// Says once a second how far recovery has come, if it takes longer than that.
     private func reportProgress(

@@ -9,6 +9,7 @@ final class MemoryStateLog: StateLog {
         var durable: [Int]
         var isHeld = false
         var failure: BackendError?
+        var refusal: BackendError?
         var waiters: [Wakeup] = []
     }
 
@@ -51,6 +52,9 @@ final class MemoryStateLog: StateLog {
         for waiter in waiters { waiter.wake() }
     }
 
+    /// Appends throw, with nothing appended, until nil.
+    func refuse(_ error: BackendError?) { state.withLock { $0.refusal = error } }
+
     /// Returns when somebody waits for a sync.
     func someoneWaits() async {
         while state.withLock({ $0.waiters.isEmpty }) { await Task.yield() }
@@ -60,7 +64,7 @@ final class MemoryStateLog: StateLog {
 
     func append(_ records: [StateRecord], to shard: Int) throws(BackendError) -> StateTicket {
         try state.withLock { (state) throws(BackendError) in
-            if let failure = state.failure { throw failure }
+            if let failure = state.failure ?? state.refusal { throw failure }
             state.records[shard] += records
             return StateTicket(shard: shard, nextOffset: Offset(Int64(state.records[shard].count)))
         }
@@ -96,6 +100,7 @@ final class MemoryStateLog: StateLog {
 /// A backend of which only names, IDs and bounds of topics are real.
 final class NamedTopics: Backend {
     private let found = Mutex<[String: NamedTopic]>([:])
+    private let observer = Mutex<(@Sendable (String) -> Void)?>(nil)
     let log: MemoryStateLog
 
     init(_ log: MemoryStateLog) { self.log = log }
@@ -110,9 +115,17 @@ final class NamedTopics: Backend {
     func set(_ name: String, id: UInt8, partitions: Int = 4, logEnd: Int64 = 1000) {
         let topic = NamedTopic(name, id: id, partitions: partitions, logEnd: logEnd)
         found.withLock { $0[name] = topic }
+        observer.withLock { $0 }?(name)
     }
 
-    func remove(_ name: String) { found.withLock { $0[name] = nil } }
+    func remove(_ name: String) {
+        found.withLock { $0[name] = nil }
+        observer.withLock { $0 }?(name)
+    }
+
+    func observeTopics(_ observer: @escaping @Sendable (String) -> Void) {
+        self.observer.withLock { $0 = observer }
+    }
 
     var isReady: Bool { true }
     var stateLog: any StateLog { log }

@@ -37,7 +37,8 @@ struct PowerCutTests {
                 Issue.record("seed \(seed), life \(life): \(error)")
                 return
             }
-            let groups = GroupCoordinator(backend, time: harness.time)
+            let groups = GroupCoordinator(
+                backend, time: harness.time, random: { 7 })
             await groups.load()
             #expect(backend.quarantined.isEmpty, "seed \(seed), life \(life)")
             try await check(&expected, backend, groups, "seed \(seed), life \(life)")

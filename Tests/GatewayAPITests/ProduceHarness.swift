@@ -127,6 +127,7 @@ final class MemoryBackend: Backend {
     var stateLog: any StateLog { NoState() }
     func topics() async throws(BackendError) -> [TopicDescription] { [] }
     func statistics() -> BackendStatistics { BackendStatistics() }
+    func observeTopics(_ observer: @escaping @Sendable (String) -> Void) {}
 
     func topic(_ name: String) throws(BackendError) -> any Topic {
         guard let topic = all.withLock({ $0[name] }) else { throw .unknownTopic(name) }
@@ -164,7 +165,7 @@ final class ProduceHarness: Sendable {
         var configuration = GatewayConfiguration()
         change(&configuration)
         let gateway = Gateway(
-            backend: backend, coordinator: GroupCoordinator(backend, time: time),
+            backend: backend, coordinator: GroupCoordinator(backend, time: time, random: { 7 }),
             configuration: configuration, time: time)
         var listening = Server.Configuration()
         listening.port = 0

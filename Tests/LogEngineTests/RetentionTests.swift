@@ -85,6 +85,49 @@ struct RetentionTests {
         #expect(again.logStart == Offset(40))
     }
 
+    /// Pitfall 19: age counts from the last append, in whichever run of the program it came.
+    @Test(arguments: [true, false])
+    func `an append makes a segment young again, also after a restart`(
+        isRestarted: Bool
+    ) async throws {
+        let (bench, first) = try await Self.bench {
+            $0.retentionMs = 60_000
+            $0.segmentBytes = 100_000
+        }
+        bench.time.advance(by: .seconds(50))
+        var partition = first
+        if isRestarted {
+            try first.close()
+            partition = try bench.open()
+        }
+        try await bench.store(["young"], in: partition)
+        bench.time.advance(by: .seconds(20))
+        try await partition.enforceRetention()
+        #expect(partition.logStart == Offset(0))
+        #expect(try await partition.values()[40] == "young")
+        bench.time.advance(by: .seconds(41))
+        try await partition.enforceRetention()
+        #expect(partition.logStart == Offset(41))
+    }
+
+    /// Pitfall 19: one sync serves the end of a segment and the beginning of the next.
+    @Test func `a segment that is full before its sync is as young as its last append`()
+        async throws
+    {
+        var bench = Bench()
+        bench.options.segmentBytes = 250
+        bench.options.retentionMs = 60_000
+        let partition = try bench.open()
+        try await bench.store(["old"], in: partition)
+        bench.time.advance(by: .seconds(61))
+        for index in 0..<4 { _ = try partition.append(batch(["young \(index)"])) }
+        bench.settle()
+        #expect(try bench.bases().count == 2)
+        try await partition.enforceRetention()
+        #expect(partition.logStart == Offset(0))
+        #expect(try await partition.values().count == 5)
+    }
+
     /// Pitfall 17.
     @Test(arguments: 0..<10)
     func `with everything deleted offsets go on where they were, also after a crash`(

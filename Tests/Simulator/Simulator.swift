@@ -6,7 +6,10 @@ import Simulation
 struct Simulator: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace-sim", abstract: "Simulated schedules, each told by its seed.",
-        subcommands: [])
+        subcommands: [
+            GroupCommand.self,
+            GroupCostCommand.self,
+        ])
 }
 
 /// What every simulation is asked.

@@ -201,7 +201,7 @@ def test_answers_into_a_window_of_zero_are_bounded(server):
 def test_a_dribble_of_windows_of_one_byte(server):
     """CVE-2019-9511."""
     def before(c):
-        c.headers(1, path="/v1/topics/full/records?from=earliest&maxBytes=4000000")
+        c.headers(1, path="/v1/topics/full/records?from=earliest&maxBytes=1000000")
         c.until(lambda: 1 in c.statuses)
     flood(server, frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01") * 10, before=before,
           settings=setting(WINDOW, 0))

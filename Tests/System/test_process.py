@@ -91,7 +91,7 @@ def test_a_directory_that_cannot_be_made_is_exit_status_1(tmp_path):
 def test_an_address_others_can_reach_needs_to_be_allowed(data):
     """A1: loopback only, unless said otherwise."""
     ended = run("serve", "--data", data, "--listen", "0.0.0.0:0")
-    assert ended.returncode == 1 and "authentication" in ended.stderr
+    assert ended.returncode == 1 and "--access-file" in ended.stderr
 
 
 def test_a_new_process_binds_right_after_kill_9(data):

@@ -9,9 +9,13 @@ enum Arrows {
         "LogEngine": ["Platform", "Logging", "Synchronization"],
         "HTTPServer": ["Platform", "CPlatform", "CNghttp2", "Logging", "Synchronization"],
         "Backends": ["Platform", "LogEngine", "Groups", "JSON", "Logging", "Synchronization"],
-        "GatewayAPI": ["Platform", "Backends", "HTTPServer", "JSON", "Logging", "Synchronization"],
+        "Access": ["Platform", "JSON", "Crypto", "JWTKit", "Synchronization"],
+        "GatewayAPI": [
+            "Platform", "Backends", "HTTPServer", "JSON", "Access", "Logging", "Synchronization",
+        ],
         "millrace": [
-            "Platform", "JSON", "Groups", "LogEngine", "HTTPServer", "Backends", "GatewayAPI",
+            "Platform", "JSON", "Groups", "LogEngine", "HTTPServer", "Backends", "Access",
+            "GatewayAPI",
             "Logging", "ArgumentParser", "Synchronization",
             // The program's own process: signals, children of the bench, its files.
             "Glibc",
@@ -66,6 +70,8 @@ enum Arrows {
         ("Sources/Backends/A.swift", "import struct HTTPServer.Response"),
         ("Sources/GatewayAPI/A.swift", "  import LogEngine"),
         ("Sources/GatewayAPI/A.swift", "import Yams"),
+        ("Sources/GatewayAPI/A.swift", "import Crypto"),
+        ("Sources/Access/A.swift", "import HTTPServer"),
         ("Sources/Platform/A.swift", "import Foundation"),
         ("Sources/millrace/A.swift", "import Dispatch"),
         ("Sources/millrace/A.swift", "@_exported import Foundation"),

@@ -28,6 +28,7 @@ extension EmbeddedBackend {
             configuration: configuration)
         let topic = try await makeTopic(metadata)
         state.withLock { $0.topics[name] = topic }
+        tellObserver(of: name)
         return (topic, true)
     }
 
@@ -62,7 +63,13 @@ extension EmbeddedBackend {
             throw BackendError(error)
         }
         topic.alter(configuration, adding: added)
+        if partitionCount > before { tellObserver(of: name) }
         return topic
+    }
+
+    private func tellObserver(of name: String) {
+        let observer = state.withLock { $0.observer }
+        observer?(name)
     }
 
     package func deleteTopic(_ name: String) async throws(BackendError) {
@@ -93,6 +100,7 @@ extension EmbeddedBackend {
             $0.retired.failedPartitionCount = failed
         }
         abandon(slots)
+        tellObserver(of: name)
         return topic
     }
 

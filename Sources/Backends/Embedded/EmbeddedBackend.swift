@@ -46,6 +46,7 @@ package final class EmbeddedBackend: Backend {
         var retired = BackendStatistics()
         var lock: FileLock?
         var ticker: Ticker?
+        var observer: (@Sendable (String) -> Void)?
     }
 
     let directory: DataDirectory
@@ -90,6 +91,10 @@ package final class EmbeddedBackend: Backend {
 
     package var isReady: Bool { state.withLock { $0.phase == .ready } }
     var isClosing: Bool { state.withLock { $0.phase == .closing } }
+    package func observeTopics(_ observer: @escaping @Sendable (String) -> Void) {
+        state.withLock { $0.observer = observer }
+    }
+
     package var stateLog: any StateLog { embeddedStateLog }
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
 

@@ -32,6 +32,10 @@ package protocol Backend: Sendable {
 
     func deleteTopic(_ name: String) async throws(BackendError)
 
+    /// Calls `observer` with the name of each topic that was created, grew or was deleted, once
+    /// `topic` says so; from any thread, and it must not block. The last observer counts.
+    func observeTopics(_ observer: @escaping @Sendable (String) -> Void)
+
     /// Where the group coordinator keeps its state (DESIGN.md §3, "Groups").
     var stateLog: any StateLog { get }
 

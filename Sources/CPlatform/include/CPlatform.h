@@ -18,4 +18,4 @@ void millrace_name_thread(const char *name);
 
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC: a descriptor, or -1 with errno. `address` takes the
 /// peer's 16 bytes of IPv6, an IPv4 address mapped into them.
-int millrace_accept(int listener, uint64_t address[2]);
+int millrace_accept(int listener, uint8_t address[16]);

@@ -21,10 +21,11 @@ struct ConsumePage {
             bytes: request.maxBytes)
         var outcome = try await pager.fill(budget)
         if outcome.recordCount == 0, request.wait > .zero {
-            let watcher = Watcher(exchange, request, until: exchange.now + request.wait)
+            let watcher = Watcher(exchange, until: exchange.now + request.wait)
             defer { watcher.end() }
             repeat {
-                try watcher.watch(&pager)
+                if request.partition == nil { pager.follow(growthOf: request.topic) }
+                try watcher.watch(pager.positions)
                 outcome = try await pager.fill(budget)
                 if outcome.recordCount > 0 { break }
             } while await watcher.wait()
@@ -77,65 +78,5 @@ struct ConsumePage {
         if text.hasPrefix("W/") { text.removeFirst(2) }
         while text.last == " " || text.last == "\t" { text.removeLast() }
         return text == tag
-    }
-}
-
-/// Watches the partitions of a read, so that new data, the deadline, a client that left and a drain
-/// all wake it. Watch first, look again, then wait: no append between can be missed.
-final class Watcher {
-    private let exchange: Exchange
-    private let request: ReadRequest
-    private let wakeup = Wakeup()
-    private var deadline: Instant
-    private var watches: [(topic: any Topic, partition: Int, id: WatchID)] = []
-
-    init(_ exchange: Exchange, _ request: ReadRequest, until deadline: Instant) {
-        self.exchange = exchange
-        self.request = request
-        self.deadline = deadline
-        exchange.arm(wakeup, until: deadline)
-    }
-
-    /// Registers for what comes behind the pager's positions, new partitions included.
-    func watch(_ pager: inout RecordPager) throws(Problem) {
-        unwatch()
-        if request.partition == nil { pager.follow(growthOf: request.topic) }
-        for position in pager.positions {
-            do {
-                let id = try position.topic.watch(position.partition, past: position.next, wakeup)
-                watches.append((position.topic, position.partition, id))
-            } catch {
-                throw Problem(error)
-            }
-        }
-    }
-
-    /// Waits for a wake; false when there is nothing more to wait for: deadline, client gone,
-    /// drain.
-    func wait() async -> Bool {
-        if isOver { return false }
-        await wakeup.wait()
-        return !isOver
-    }
-
-    func extend(to deadline: Instant) {
-        self.deadline = deadline
-        exchange.arm(wakeup, until: deadline)
-    }
-
-    var isPastDeadline: Bool { exchange.now >= deadline }
-
-    private var isOver: Bool {
-        exchange.clientIsGone || exchange.serverIsDraining || isPastDeadline
-    }
-
-    func end() {
-        unwatch()
-        exchange.disarm()
-    }
-
-    private func unwatch() {
-        for watch in watches { watch.topic.unwatch(watch.partition, watch.id) }
-        watches.removeAll(keepingCapacity: true)
     }
 }

@@ -7,31 +7,46 @@ import Platform
 ///
 /// Nothing here is state the client could lose: its cursor is its position.
 struct ConsumeStream {
-    let request: ReadRequest
     let exchange: Exchange
+    let form: ReadRequest.Form
+    /// Ends the stream; nil: it goes on.
+    let maxRecords: Int?
+    /// Whose new partitions are taken in; nil where the partitions are given.
+    let growing: (any Topic)?
+    /// Whose partitions are read: the stream is its heartbeat, and ends when they change.
+    let seat: (seat: Seat, view: MemberView)?
 
-    func answer() async throws(Problem) {
-        let positions = try await request.start.positions(
-            in: request.topic, partition: request.partition)
-        var pager = RecordPager(
-            positions, tag: request.topic.cursorTag,
-            form: request.form == .events ? .event : .line)
-        var left = request.maxRecords ?? .max
+    func answer(from positions: [ReadPosition], tag: String?) async throws(Problem) {
+        var pager = RecordPager(positions, tag: tag, form: form == .events ? .event : .line)
+        var left = maxRecords ?? .max
         // The first look is before the head is sent, so that a bad start is a 4xx and not a stream.
         var outcome = try await pager.fill(budget(left))
         start()
-        let watcher = Watcher(exchange, request, until: exchange.now + Limits.heartbeat)
-        defer { watcher.end() }
+        let watcher = Watcher(exchange, until: exchange.now + heartbeat)
+        let watch = try seat?.seat.watch(watcher.wakeup)
+        defer {
+            if let watch { seat?.seat.unwatch(watch) }
+            watcher.end()
+        }
         if outcome.recordCount == 0 { writeHeartbeat(&pager) }
         do throws(StreamError) {
             while true {
                 left -= outcome.recordCount
-                try await flush(&pager, outcome)
+                try await flush(&pager, outcome, watcher)
                 if left == 0 || exchange.serverIsDraining { break }
                 do throws(Problem) {
+                    if try await hasNews() {
+                        writeChange(&pager)
+                        break
+                    }
                     outcome = try await next(&pager, outcome, watcher, left)
                 } catch {
-                    write(error, to: &pager)
+                    // Deleted: the member's next poll tells it.
+                    if error.code == .unknownTopic, seat != nil {
+                        writeChange(&pager)
+                    } else {
+                        write(error, to: &pager)
+                    }
                     break
                 }
             }
@@ -49,16 +64,31 @@ struct ConsumeStream {
     ) async throws(Problem) -> RecordPager.Outcome {
         if !last.caughtUp { return try await pager.fill(budget(left)) }
         while true {
-            try watcher.watch(&pager)
+            if let growing { pager.follow(growthOf: growing) }
+            try watcher.watch(pager.positions)
             let outcome = try await pager.fill(budget(left))
             if outcome.recordCount > 0 { return outcome }
+            if try await hasNews() { return outcome }
             if await watcher.wait() { continue }
             if watcher.isPastDeadline {
                 writeHeartbeat(&pager)
-                watcher.extend(to: exchange.now + Limits.heartbeat)
+                watcher.extend(to: exchange.now + heartbeat)
             }
             return outcome
         }
+    }
+
+    /// Whether the member's assignment is about to change; a sign of life of it as well.
+    private func hasNews() async throws(Problem) -> Bool {
+        guard let (seat, view) = seat else { return false }
+        return try await coordinating { () async throws(GroupError) in
+            try await seat.coordinator.heartbeat(seat.group, seat.member, epoch: view.epoch)
+        }
+    }
+
+    private var heartbeat: Duration {
+        guard let view = seat?.view else { return Limits.heartbeat }
+        return min(Limits.heartbeat, .milliseconds(view.heartbeatInterval))
     }
 
     private func budget(_ left: Int) -> RecordPager.Budget {
@@ -68,7 +98,7 @@ struct ConsumeStream {
     private func start() {
         var response = Response(
             status: 200,
-            contentType: request.form == .events ? "text/event-stream" : "application/x-ndjson")
+            contentType: form == .events ? "text/event-stream" : "application/x-ndjson")
         response.fields = [
             ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"),
         ]
@@ -78,10 +108,10 @@ struct ConsumeStream {
     /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the
     /// cursor.
     private func flush(
-        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome
+        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, _ watcher: Watcher
     ) async throws(StreamError) {
         if exchange.clientIsGone { throw .clientGone }
-        if request.form == .events, outcome.recordCount > 0,
+        if form == .events, outcome.recordCount > 0,
             pager.positions.count > Limits.cursorPerEventPartitions
         {
             pager.moveCursorIntoLastEvent()
@@ -90,11 +120,12 @@ struct ConsumeStream {
         let bytes = pager.writer.bytes
         pager.writer = JSONWriter()
         try await exchange.write(bytes)
+        if await exchange.pace() { watcher.extend(to: exchange.now + Limits.heartbeat) }
     }
 
     private func writeHeartbeat(_ pager: inout RecordPager) {
         let cursor = pager.cursor.text
-        if request.form == .events {
+        if form == .events {
             pager.writer.bytes.append(contentsOf: "event: heartbeat\n".utf8)
             pager.writeEventID()
             pager.writer.bytes.append(contentsOf: "data: ".utf8)
@@ -106,9 +137,21 @@ struct ConsumeStream {
         endMessage(&pager)
     }
 
+    /// The stream ends because the assignment changes: the member polls to learn how.
+    private func writeChange(_ pager: inout RecordPager) {
+        if form == .events {
+            pager.writer.bytes.append(contentsOf: "event: assignment-changed\ndata: ".utf8)
+        }
+        pager.writer.beginObject()
+        pager.writer.name("assignmentChanged")
+        pager.writer.bool(true)
+        pager.writer.endObject()
+        endMessage(&pager)
+    }
+
     /// A stream cannot take its 200 back: the problem is its last message.
     private func write(_ problem: Problem, to pager: inout RecordPager) {
-        if request.form == .events {
+        if form == .events {
             pager.writer.bytes.append(contentsOf: "event: problem\ndata: ".utf8)
         }
         pager.writer.beginObject()
@@ -120,6 +163,6 @@ struct ConsumeStream {
 
     private func endMessage(_ pager: inout RecordPager) {
         pager.writer.endLine()
-        if request.form == .events { pager.writer.endLine() }
+        if form == .events { pager.writer.endLine() }
     }
 }

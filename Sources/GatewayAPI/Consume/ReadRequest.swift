@@ -21,7 +21,7 @@ struct ReadRequest {
     ) throws(Problem) {
         self.topic = topic
         self.partition = partition
-        form = try Self.form(accepted: head)
+        form = try Form(accepted: head)
         start = try Self.start(head, query)
         maxRecords = try query.integer("maxRecords", in: 1...Int64.max).map { Int(clamping: $0) }
         let bytes = try query.integer("maxBytes", in: 1...Int64.max)
@@ -62,20 +62,26 @@ struct ReadRequest {
         if let from { return try ReadStart(from: from) }
         return .earliest
     }
+}
 
-    private static func form(accepted head: RequestHead) throws(Problem) -> Form {
-        guard let value = head.value(of: .accept) else { return .page }
-        let best = Accept(head.bytes[value]).best(of: [
-            "application/json", "application/x-ndjson", "text/event-stream",
-        ])
-        switch best {
-        case 0: return .page
-        case 1: return .lines
-        case 2: return .events
-        default:
-            throw Problem(
-                .notAcceptable,
-                "Records come as application/json, application/x-ndjson or text/event-stream.")
+extension ReadRequest.Form {
+    private static let mediaTypes: [(type: String, form: Self)] = [
+        ("application/json", .page), ("application/x-ndjson", .lines),
+        ("text/event-stream", .events),
+    ]
+
+    /// What the client likes best of `types`; the first where it does not say.
+    init(
+        accepted head: RequestHead, of types: [String] = Self.mediaTypes.map(\.type)
+    ) throws(Problem) {
+        var best: Int? = 0
+        if let value = head.value(of: .accept) {
+            best = Accept(head.bytes[value]).best(of: types)
         }
+        guard let best, let found = Self.mediaTypes.first(where: { $0.type == types[best] }) else {
+            throw Problem(
+                .notAcceptable, "Here records come as \(types.joined(separator: " or ")).")
+        }
+        self = found.form
     }
 }

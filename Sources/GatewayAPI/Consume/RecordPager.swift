@@ -165,11 +165,21 @@ struct RecordPager {
                 return true
             } catch {
                 guard case .offsetTrimmed(let earliest) = error, position.followsStart else {
-                    throw Problem(error)
+                    throw problem(error, position)
                 }
                 positions[index].next = earliest
             }
         }
+    }
+
+    /// Says where, if several topics are read.
+    private func problem(_ error: BackendError, _ position: ReadPosition) -> Problem {
+        var problem = Problem(error)
+        if tag == nil {
+            problem.members.append((name: "topic", value: .string(position.topic.name)))
+            problem.members.append((name: "partition", value: .integer(Int64(position.partition))))
+        }
+        return problem
     }
 
     private mutating func render(_ record: Record, _ index: Int) {
@@ -207,7 +217,7 @@ struct RecordPager {
     /// All positions, beginning at one that the positions choose, and no two reads in a row alike.
     private func order() -> [Int] {
         let count = positions.count
-        if count == 1 { return [0] }
+        if count <= 1 { return Array(0..<count) }
         var mixed = positions.reduce(UInt64(count)) { $0 &+ UInt64(bitPattern: $1.next.value) }
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB

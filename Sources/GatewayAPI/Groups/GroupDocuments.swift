@@ -1,11 +1,14 @@
 import Backends
 import JSON
 
-/// The body of a commit: `offsets`, or a `cursor` (with `topic` where the cursor names none).
+/// The body of a commit: `offsets`, or a `cursor` (with `topic` where the cursor names none); and
+/// whose it is, where the group has members.
 struct CommitDocument {
     var offsets: [OffsetCommit] = []
     var cursor: Cursor?
     var topic: String?
+    var memberID: String?
+    var memberEpoch: Int64?
 
     init(parsing body: [UInt8]) throws(Problem) {
         var document = Self()
@@ -17,11 +20,8 @@ struct CommitDocument {
                 case "offsets": document.offsets = try Self.readOffsets(&reader)
                 case "cursor": document.cursor = try Cursor(parsing: reader.stringField(name))
                 case "topic": document.topic = try reader.stringField(name)
-                default:
-                    throw Problem(
-                        .notImplemented,
-                        "Membership of groups is not there yet: commit without `\(name)`.",
-                        [("field", .string(name))])
+                case "memberId": document.memberID = try reader.stringField(name)
+                default: document.memberEpoch = try reader.numberField(name, 0...Int64.max)
                 }
             }
             try reader.end()
@@ -30,6 +30,12 @@ struct CommitDocument {
             throw Problem(
                 .missingField, "Say what to commit: either `offsets`, not empty, or `cursor`.",
                 [("field", .string("offsets"))])
+        }
+        guard (document.memberID == nil) == (document.memberEpoch == nil) else {
+            throw Problem(
+                .missingField,
+                "A member commits with `memberId` and `memberEpoch`, both or none of them.",
+                [("field", .string(document.memberID == nil ? "memberId" : "memberEpoch"))])
         }
         self = document
     }
@@ -102,7 +108,8 @@ struct ResetDocument {
             try reader.readObject("A reset", fields: ["to", "topics", "offsets"]) { name, reader in
                 switch name {
                 case "to": target = try Self.readTarget(&reader)
-                case "topics": topics = try Self.readTopics(&reader)
+                case "topics":
+                    topics = try reader.namesField(name, limit: Limits.cursorEntries)
                 default: offsets = try CommitDocument.readOffsets(&reader)
                 }
             }
@@ -130,18 +137,5 @@ struct ResetDocument {
             throw Problem.field(
                 "to", "must be \"earliest\", \"latest\" or a timestamp in milliseconds since 1970")
         }
-    }
-
-    private static func readTopics(_ reader: inout JSONReader) throws -> [String] {
-        guard try reader.peek() == .array else { throw Problem.field("topics", "must be an array") }
-        var topics: [String] = []
-        try reader.beginArray()
-        while try reader.nextElement() {
-            guard topics.count < Limits.cursorEntries else {
-                throw Problem.field("topics", "may have \(Limits.cursorEntries) names at most")
-            }
-            topics.append(try reader.stringField("topics"))
-        }
-        return topics
     }
 }

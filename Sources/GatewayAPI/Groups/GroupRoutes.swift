@@ -3,7 +3,7 @@ import HTTPServer
 import JSON
 import Platform
 
-/// Committed offsets of consumer groups whose consumers share the partitions out themselves.
+/// Consumer groups as a whole, and their committed offsets. `MemberRoutes` has their members.
 struct GroupRoutes {
     let backend: any Backend
     let coordinator: GroupCoordinator
@@ -19,16 +19,18 @@ struct GroupRoutes {
         writer.beginObject()
         writer.name("groups")
         writer.beginArray()
-        for group in groups { writer.group(group) }
+        for group in groups where !exchange.operations(onGroup: group.name).isEmpty {
+            writer.summary(group)
+        }
         writer.endArray()
         writer.endObject()
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
     }
 
     func describe(_ exchange: Exchange, _ group: String) async throws(Problem) {
-        try await checkExists(group)
+        let description = try await find(group: group)
         var writer = JSONWriter()
-        writer.group(group)
+        writer.group(group, description)
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
     }
 
@@ -43,14 +45,25 @@ struct GroupRoutes {
 
     func commit(_ exchange: Exchange, _ group: String) async throws(Problem) {
         let document = try CommitDocument(parsing: await exchange.controlBody())
+        if let topic = document.topic { try exchange.require(.read, onTopic: topic) }
         let offsets = try offsets(of: document)
-        try await commit(group, offsets)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
+        if let member = document.memberID, let epoch = document.memberEpoch {
+            try checkName(member, of: "member")
+            try await coordinating { () async throws(GroupError) in
+                try await coordinator.commit(group, member, epoch: epoch, offsets)
+            }
+        } else {
+            try await commit(group, offsets)
+        }
         exchange.respond(Response(status: 204, contentType: nil))
     }
 
     func listOffsets(_ exchange: Exchange, _ group: String) async throws(Problem) {
-        try await checkExists(group)
-        let offsets = try await committed(group)
+        _ = try await find(group: group)
+        let offsets = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
         var writer = JSONWriter()
         writer.beginObject()
         writer.name("offsets")
@@ -71,8 +84,13 @@ struct GroupRoutes {
     /// Sets the offsets, or with `dryRun` only says what it would set.
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
         let document = try ResetDocument(parsing: await exchange.controlBody())
-        let before = try await committed(group)
+        let before = try await committed(group).filter {
+            !exchange.operations(onTopic: $0.topic).isEmpty
+        }
+        if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
+        for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
+        for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
         writer.beginObject()
@@ -134,11 +152,17 @@ struct GroupRoutes {
         do { return try backend.topic(name) } catch { throw Problem(error) }
     }
 
-    private func checkExists(_ group: String) async throws(Problem) {
-        let exists = try await coordinating { () async throws(GroupError) in
-            try await coordinator.contains(group)
+    private func find(group: String) async throws(Problem) -> GroupDescription {
+        try await coordinating { () async throws(GroupError) in
+            try await coordinator.describe(group)
         }
-        if !exists { throw Problem(GroupError.unknownGroup(group)) }
+    }
+
+    private func hasMembers(_ group: String) async throws(Problem) -> Bool {
+        do { return try await find(group: group).state != .empty } catch {
+            if error.code == .unknownGroup { return false }
+            throw error
+        }
     }
 
     private func committed(_ group: String) async throws(Problem) -> [GroupOffset] {
@@ -152,24 +176,72 @@ struct GroupRoutes {
             try await coordinator.commit(group, offsets)
         }
     }
-
-    private func coordinating<Value>(
-        _ call: () async throws(GroupError) -> Value
-    ) async throws(Problem) -> Value {
-        do { return try await call() } catch { throw Problem(error) }
-    }
 }
 
 extension JSONWriter {
-    fileprivate mutating func group(_ group: String) {
+    /// `{"group","state","memberCount"}`
+    fileprivate mutating func summary(_ group: GroupSummary) {
+        beginObject()
+        name("group")
+        string(group.name)
+        name("state")
+        string(group.state.rawValue)
+        name("memberCount")
+        integer(Int64(group.memberCount))
+        endObject()
+    }
+
+    /// Who owns what, since when, and why.
+    fileprivate mutating func group(_ group: String, _ description: GroupDescription) {
         beginObject()
         name("group")
         string(group)
         name("state")
-        string("empty")
+        string(description.state.rawValue)
+        if description.state != .empty {
+            name("assignor")
+            string(description.assignor.name)
+            name("rebalancedAt")
+            integer(description.changedAt)
+            name("reason")
+            string(description.reason)
+        }
         name("members")
         beginArray()
+        for member in description.members { self.member(member) }
         endArray()
+        endObject()
+    }
+
+    private mutating func member(_ member: GroupDescription.Member) {
+        beginObject()
+        name("memberId")
+        string(member.member.name)
+        name("memberEpoch")
+        integer(member.epoch)
+        name("topics")
+        beginArray()
+        for topic in member.metadata.topics { string(topic) }
+        endArray()
+        for (field, places) in [
+            ("assignment", member.owned), ("revoking", member.revoking),
+            ("pending", member.pending),
+        ] {
+            name(field)
+            self.places(places.map { (topic: $0.topic, partition: Int($0.partition)) })
+        }
+        name("since")
+        integer(member.since)
+        name("reason")
+        string(member.reason)
+        name("joinedAt")
+        integer(member.metadata.joinedAt)
+        name("sessionTimeoutMs")
+        integer(member.metadata.sessionTimeout)
+        name("rebalanceTimeoutMs")
+        integer(member.metadata.rebalanceTimeout)
+        name("startFrom")
+        string("\(member.metadata.startFrom)")
         endObject()
     }
 
@@ -185,7 +257,7 @@ extension JSONWriter {
         name("lagMs")
         integer(lag.milliseconds)
         name("owner")
-        null()
+        if let owner = offset.owner { string(owner) } else { null() }
         name("committedAt")
         integer(offset.committedAt)
         endObject()

@@ -26,11 +26,15 @@ final class Metrics: Sendable {
     }
 
     private let backend: any Backend
+    private let doorkeeper: Doorkeeper?
     private let server = Mutex<Server?>(nil)
     /// By route; the last one is for requests that found none.
     private let counters: [Counters] = (0...Route.allCases.count).map { _ in Counters() }
 
-    init(backend: any Backend) { self.backend = backend }
+    init(backend: any Backend, doorkeeper: Doorkeeper?) {
+        self.backend = backend
+        self.doorkeeper = doorkeeper
+    }
 
     func observe(_ server: Server) { self.server.withLock { $0 = server } }
 
@@ -107,6 +111,10 @@ final class Metrics: Sendable {
             "millrace_http_received_bytes_total", "counter", "Bytes received.", server.receivedBytes
         )
         text.single("millrace_http_sent_bytes_total", "counter", "Bytes sent.", server.sentBytes)
+        guard let doorkeeper else { return }
+        text.single(
+            "millrace_authentication_refusals_total", "counter", "Requests without a right token.",
+            doorkeeper.refusalCount)
     }
 
     private func writeBackend(_ text: inout Exposition) {

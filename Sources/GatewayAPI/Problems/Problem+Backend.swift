@@ -8,11 +8,7 @@ extension Problem {
         case .notReady(let reason):
             self.init(.notReady, "The server takes no such request now: \(reason). Try again.")
         case .unknownTopic(let name):
-            self.init(
-                .unknownTopic,
-                "There is no topic \(name). Create it with PUT /v1/topics/\(name), or start the "
-                    + "server with --auto-create-partitions N.",
-                [("topic", .string(name))])
+            self = .unknownTopic(name)
         case .unknownPartition(let partition, let count):
             self = .unknownPartition(partition, of: count)
         case .topicExists(let name):
@@ -60,6 +56,14 @@ extension Problem {
             self.init(
                 .storageError, "An operation on the storage failed; nothing changed: \(reason)")
         }
+    }
+
+    static func unknownTopic(_ name: String) -> Problem {
+        Problem(
+            .unknownTopic,
+            "There is no topic \(name). Create it with PUT /v1/topics/\(name), or start the "
+                + "server with --auto-create-partitions N.",
+            [("topic", .string(name))])
     }
 
     private static func unknownPartition(_ partition: Int, of count: Int) -> Problem {

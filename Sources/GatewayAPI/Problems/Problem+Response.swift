@@ -7,8 +7,9 @@ extension Problem {
         var response = Response(
             status: code.status, contentType: "application/problem+json", body: document())
         if code.status == 503 || code.status == 429 {
-            response.fields.append(("retry-after", "1"))
+            response.fields.append(("retry-after", "\(retryAfter ?? 1)"))
         }
+        if let challenge { response.fields.append(("www-authenticate", challenge)) }
         if let allowed { response.fields.append(("allow", allowed)) }
         return response
     }

@@ -12,6 +12,10 @@ package struct Problem: Error {
 
     /// For the `Allow` field of a 405 (RFC 9110 §15.5.6).
     var allowed: String?
+    /// For the `WWW-Authenticate` field of a 401 (RFC 9110 §15.5.2).
+    var challenge: String?
+    /// For the `Retry-After` field, in whole seconds; nil: 1 where the status has the field.
+    var retryAfter: Int64?
 
     package enum Member {
         case integer(Int64)
@@ -51,11 +55,18 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
     case invalidContentCoding = "invalid-content-coding"
+    case unauthenticated = "unauthenticated"
     case foreignOrigin = "foreign-origin"
+    case forbidden = "forbidden"
     case unknownTopic = "unknown-topic"
     case unknownPartition = "unknown-partition"
     case unknownRoute = "unknown-route"
     case unknownGroup = "unknown-group"
+    case unknownMember = "unknown-member"
+    case fencedMemberEpoch = "fenced-member-epoch"
+    case supersededPoll = "superseded-poll"
+    case partitionNotAssigned = "partition-not-assigned"
+    case groupNotEmpty = "group-not-empty"
     case methodNotAllowed = "method-not-allowed"
     case notAcceptable = "not-acceptable"
     case topicExists = "topic-exists"
@@ -66,6 +77,9 @@ package enum ProblemCode: String, CaseIterable {
     case recordTooLarge = "record-too-large"
     case unsupportedMediaType = "unsupported-media-type"
     case offsetOutOfRange = "offset-out-of-range"
+    case misdirectedRequest = "misdirected-request"
+    case tooManyFailures = "too-many-failures"
+    case quotaExceeded = "quota-exceeded"
     case limitReached = "limit-reached"
     case internalError = "internal-error"
     case notImplemented = "not-implemented"
@@ -82,16 +96,20 @@ package enum ProblemCode: String, CaseIterable {
             .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration,
             .invalidContentCoding:
             400
-        case .foreignOrigin, .reservedName: 403
-        case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup: 404
+        case .unauthenticated: 401
+        case .foreignOrigin, .forbidden, .reservedName: 403
+        case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .topicExists: 409
+        case .topicExists, .fencedMemberEpoch, .supersededPoll, .partitionNotAssigned,
+            .groupNotEmpty:
+            409
         case .offsetTrimmed, .topicRecreated: 410
         case .bodyTooLarge, .recordTooLarge: 413
         case .unsupportedMediaType: 415
         case .offsetOutOfRange: 416
-        case .limitReached: 429
+        case .misdirectedRequest: 421
+        case .limitReached, .tooManyFailures, .quotaExceeded: 429
         case .internalError, .logDamaged, .storageError: 500
         case .notImplemented: 501
         case .notReady, .serverBusy, .partitionFailed: 503
@@ -102,7 +120,8 @@ package enum ProblemCode: String, CaseIterable {
     /// Whether the same request can succeed later without being changed.
     package var isRetryable: Bool {
         switch self {
-        case .notReady, .serverBusy, .storageFull, .limitReached: true
+        case .notReady, .serverBusy, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded:
+            true
         default: false
         }
     }

@@ -164,8 +164,9 @@ final class LinesProduce: @unchecked Sendable {
             return
         }
         if isRead { return }
-        var records = PartitionedRecords(
-            PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time))
+        var rules = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
+        rules.keepTrace(of: exchange.head)
+        var records = PartitionedRecords(rules)
         var numbers: [Int] = []
         do throws(Problem) {
             try lines.take(bytes, into: &records, lines: &numbers)

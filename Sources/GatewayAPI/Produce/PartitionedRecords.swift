@@ -24,6 +24,8 @@ package struct PartitionedRecords {
         /// Milliseconds since 1970, for records without timestamp.
         package var now: Int64
         package var maxRecordBytes: Int
+        /// The `traceparent` of the request, for records that have none; empty: none.
+        package var traceparent: [UInt8] = []
 
         package init(
             partitionCount: Int, partition: Int? = nil, key: [UInt8]? = nil,
@@ -71,12 +73,29 @@ package struct PartitionedRecords {
     package mutating func add(
         _ record: ParsedRecord, given: [UInt8], decoded: [UInt8] = [], at position: Int = 0
     ) throws(PayloadFault) {
+        if !rules.traceparent.isEmpty { return try addTraced(record, given, decoded, position) }
         if case .none = record.key, let key = rules.key {
             var record = record
             record.key = .decoded(decoded.count..<(decoded.count + key.count))
             return try place(record, given, decoded + key, position)
         }
         try place(record, given, decoded, position)
+    }
+
+    /// With the request's `traceparent` in its headers, unless the record brings its own.
+    private mutating func addTraced(
+        _ record: ParsedRecord, _ given: [UInt8], _ decoded: [UInt8], _ position: Int
+    ) throws(PayloadFault) {
+        var record = record
+        if !record.headers.contains(TraceContext.headerName) {
+            let (name, value) = (TraceContext.headerName, rules.traceparent)
+            record.headers.append(name: name.span, value: value.span)
+        }
+        guard case .none = record.key, let key = rules.key else {
+            return try place(record, given, decoded, position)
+        }
+        record.key = .decoded(decoded.count..<(decoded.count + key.count))
+        try place(record, given, decoded + key, position)
     }
 
     private mutating func place(

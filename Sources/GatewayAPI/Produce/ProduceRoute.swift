@@ -28,7 +28,8 @@ struct ProduceRoute: Sendable {
         let form = try ProduceForm(exchange.head)
         let wantsLines = try wantsLines(exchange.head, form)
         let options = try ProduceOptions(query)
-        let topic = try await topic(name)
+        let mayCreate = exchange.operations(onTopic: name).contains(.create)
+        let topic = try await topic(name, mayCreate: mayCreate)
         if let partition = options.partition, partition >= topic.partitionCount {
             throw Problem(
                 BackendError.unknownPartition(partition, partitionCount: topic.partitionCount))
@@ -42,8 +43,9 @@ struct ProduceRoute: Sendable {
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
             throw Problem(error)
         }
-        var records = PartitionedRecords(
-            PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time))
+        var rules = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
+        rules.keepTrace(of: exchange.head)
+        var records = PartitionedRecords(rules)
         try parse(body, form, exchange.head, name, &records)
         exchange.respond(try await append(&records, to: topic, options.acks))
     }
@@ -171,10 +173,10 @@ struct ProduceRoute: Sendable {
     }
 
     /// The topic, created where the operator lets the first produce do that.
-    private func topic(_ name: String) async throws(Problem) -> any Topic {
+    private func topic(_ name: String, mayCreate: Bool) async throws(Problem) -> any Topic {
         do throws(BackendError) { return try backend.topic(name) } catch {
             guard case .unknownTopic = error,
-                let partitionCount = configuration.autoCreatePartitions
+                let partitionCount = configuration.autoCreatePartitions, mayCreate
             else { throw Problem(error) }
             return try await createTopic(name, partitionCount)
         }
@@ -197,6 +199,10 @@ struct ProduceRoute: Sendable {
 }
 
 extension PartitionedRecords.Rules {
+    mutating func keepTrace(of head: borrowing RequestHead) {
+        if let trace = TraceContext.traceparent(head) { traceparent = Array(head.bytes[trace]) }
+    }
+
     /// The rules of a request, or of a part of one, as it arrives.
     init(
         _ options: ProduceOptions, _ topic: any Topic, _ partitioner: Partitioner, _ now: Instant,

@@ -7,17 +7,20 @@ package enum Route: UInt8, CaseIterable, Sendable {
     case produce
     case readPartition, readTopic
     case listGroups, describeGroup, deleteGroup, commitOffsets, listOffsets, resetOffsets
+    case joinGroup, pollMember, streamMember, heartbeatMember, leaveGroup
+    case createTicket
     case live, ready, metrics, openAPI
 
     package var method: Method {
         switch self {
         case .listTopics, .describeTopic, .readPartition, .readTopic, .listGroups, .describeGroup,
-            .listOffsets, .live, .ready, .metrics, .openAPI:
+            .listOffsets, .streamMember, .live, .ready, .metrics, .openAPI:
             .get
         case .createTopic, .resetOffsets: .put
         case .alterTopic: .patch
-        case .deleteTopic, .deleteRecords, .deleteGroup: .delete
-        case .produce, .commitOffsets: .post
+        case .deleteTopic, .deleteRecords, .deleteGroup, .leaveGroup: .delete
+        case .produce, .commitOffsets, .joinGroup, .pollMember, .heartbeatMember, .createTicket:
+            .post
         }
     }
 
@@ -30,6 +33,12 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .listGroups: "/v1/groups"
         case .describeGroup, .deleteGroup: "/v1/groups/{group}"
         case .commitOffsets, .listOffsets, .resetOffsets: "/v1/groups/{group}/offsets"
+        case .joinGroup: "/v1/groups/{group}/members"
+        case .leaveGroup: "/v1/groups/{group}/members/{member}"
+        case .pollMember: "/v1/groups/{group}/members/{member}/poll"
+        case .streamMember: "/v1/groups/{group}/members/{member}/records"
+        case .heartbeatMember: "/v1/groups/{group}/members/{member}/heartbeat"
+        case .createTicket: "/v1/tickets"
         case .live: "/livez"
         case .ready: "/readyz"
         case .metrics: "/metrics"
@@ -45,12 +54,15 @@ package enum Route: UInt8, CaseIterable, Sendable {
         case .readTopic: Self.readParameters
         case .deleteRecords: ["before"]
         case .resetOffsets: ["dryRun"]
+        case .streamMember: ["memberEpoch", "cursor", "maxRecords"]
         case .listTopics, .createTopic, .describeTopic, .alterTopic, .deleteTopic, .listGroups,
-            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .live, .ready, .metrics,
-            .openAPI:
+            .describeGroup, .deleteGroup, .commitOffsets, .listOffsets, .joinGroup, .pollMember,
+            .heartbeatMember, .leaveGroup, .createTicket, .live, .ready, .metrics, .openAPI:
             []
         }
     }
 
-    private static let readParameters = ["cursor", "from", "maxRecords", "maxBytes", "waitMs"]
+    private static let readParameters = [
+        "cursor", "from", "maxRecords", "maxBytes", "waitMs", "ticket",
+    ]
 }

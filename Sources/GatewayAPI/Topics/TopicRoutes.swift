@@ -13,7 +13,7 @@ struct TopicRoutes {
         writer.name("topics")
         writer.beginArray()
         for topic in try await calling({ () async throws(BackendError) in try await backend.topics()
-        }) {
+        }) where !exchange.operations(onTopic: topic.name).isEmpty {
             writer.topic(topic)
         }
         writer.endArray()

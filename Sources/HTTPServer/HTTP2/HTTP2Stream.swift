@@ -33,6 +33,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     private lazy var stallTimer = WheelTimer { [unowned self] in stalled() }
     /// Reset by either side, ended, or its connection is gone.
     private var isClosed = false
+    /// Who asked may not go on.
+    private(set) var mustEndSoon = false
 
     init(_ id: Int32, _ session: HTTP2Session, _ block: FieldBlock, isWhole: Bool) {
         self.id = id
@@ -78,7 +80,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
         if answer == .open { reset(.internalError) }
         server.configuration.observer?.exchangeEnded(exchange)
-        exchange.releaseMemory()
+        exchange.end()
     }
 
     // MARK: - The request's body
@@ -259,8 +261,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if byteCount > 0 { setStallDeadline(codec.unsentBytes(id) > 0) }
     }
 
-    /// RFC 9113 §8.1: the answer is whole, and the rest of the request not wanted; a little of it
-    /// may be on its way.
+    /// RFC 9113 §8.1: the answer is whole, and the rest of the request is not wanted; a little of
+    /// it may be on its way.
     func answerLeft() {
         isAnswerSent = true
         guard !isBodyComplete else { return }
@@ -286,10 +288,25 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     // MARK: - Waiting and its end
 
     func arm(_ wakeup: Wakeup, until deadline: Instant?) {
-        armed.arm(wakeup, until: deadline, isDue: clientIsGone || server.isDraining)
+        let isDue = clientIsGone || server.isDraining || mustEndSoon
+        armed.arm(wakeup, until: deadline, isDue: isDue)
     }
 
     func disarm() { armed.disarm() }
+
+    func ender() -> @Sendable () -> Void {
+        { [self] in loop.run { self.endSoon() } }
+    }
+
+    private func endSoon() {
+        guard !isClosed, !mustEndSoon else { return }
+        mustEndSoon = true
+        armed.wake()
+        let cut = WheelTimer { [self] in reset(.cancel) }
+        loop.timers.arm(cut, at: loop.now + limits.lingering)
+    }
+
+    func clientAddress(_ head: RequestHead) -> Address { connection.clientAddress(head) }
 
     func wake() { armed.wake() }
 

@@ -1,15 +1,10 @@
 import CPlatform
 import Glibc
+import Platform
 
 /// The socket calls the server makes, each with its interruptions handled. Descriptors are plain
 /// numbers here; each has one owner, a `Connection` or the `Listener`, which closes it once.
 enum Socket {
-    /// An address without its port, to tell clients apart: 16 bytes as they are on the wire.
-    struct Address: Hashable, Sendable {
-        var high: UInt64
-        var low: UInt64
-    }
-
     enum Received { case bytes(Int), wouldBlock, ended, failed }
     enum Sent { case bytes(Int), wouldBlock, failed }
 
@@ -60,9 +55,24 @@ enum Socket {
 
     /// Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
     static func disableDelay(_ descriptor: Int32) {
-        var on: Int32 = 1
-        setsockopt(
-            descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    }
+
+    /// Breaks the connection `silence` after its other end vanished without a word: bytes that are
+    /// not acknowledged for so long do that (RFC 5482), and where nothing is under way the peer's
+    /// system is asked whether it is there (RFC 9293 §3.8.4).
+    static func detectVanishedPeer(_ descriptor: Int32, after silence: Duration) {
+        let milliseconds = Int32(clamping: max(1000, silence.wholeMilliseconds))
+        let seconds = milliseconds / 1000
+        set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
+        set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, milliseconds)
+        set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, max(1, seconds / 2))
+        set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, max(1, seconds / 6))
+    }
+
+    private static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
+        var value = value
+        setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
     /// The other end as `address:port`; empty where it is gone.
@@ -129,16 +139,14 @@ struct Listener {
         self.address = Socket.local(descriptor)
     }
 
-    enum Accepted { case connection(Int32, Socket.Address), none, exhausted }
+    enum Accepted { case connection(Int32, Address), none, exhausted }
 
     /// The next connection that waits; `.exhausted` where descriptors or memory ran out.
     func accept() -> Accepted {
         while true {
-            var words: [UInt64] = [0, 0]
-            let connection = millrace_accept(descriptor, &words)
-            if connection >= 0 {
-                return .connection(connection, Socket.Address(high: words[0], low: words[1]))
-            }
+            var peer = [UInt8](repeating: 0, count: 16)
+            let connection = millrace_accept(descriptor, &peer)
+            if connection >= 0 { return .connection(connection, Address(v6: peer)) }
             switch errno {
             case EINTR, ECONNABORTED, EPROTO: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted

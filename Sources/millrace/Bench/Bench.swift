@@ -20,6 +20,9 @@ struct Bench: ParsableCommand {
     @Option(help: "Records of the catch-up read.")
     var records = 1_000_000
 
+    @Flag(help: "Only the consumer groups: joins, polls and rebalances as they grow.")
+    var groups = false
+
     func validate() throws {
         guard rounds >= 1, seconds >= 1, records >= 1000 else {
             throw ValidationError(
@@ -32,6 +35,7 @@ struct Bench: ParsableCommand {
         defer { Files.removeDirectory(directory) }
         let millrace = try BenchServer.millrace(data: directory + "/data")
         defer { millrace.process.stop() }
+        if groups { return try BenchGroups(millrace).run() }
         let nginx = try BenchServer.nginx(in: directory)
         defer { nginx?.process.stop() }
         let cases = BenchCases(millrace: millrace, nginx: nginx, rounds: rounds, seconds: seconds)
@@ -42,6 +46,7 @@ struct Bench: ParsableCommand {
         try cases.batches()
         try cases.catchUp(records)
         try cases.longPoll()
+        try BenchGroups(millrace).run()
         if nginx == nil { printLine("\nnginx is not installed: nothing to compare with.") }
     }
 }

@@ -1,0 +1,127 @@
+"""A large log beside a small one: produce and read speed, memory, and the start after kill -9.
+
+    python Tests/System/large_log.py [--gib 10] [--directory /var/tmp]
+
+Prints a table. Records of 1 KiB in batches of 1,000 with acks=all, on 4 partitions; reads are pages of 1,000
+from random places, so that what the page cache holds counts for both alike."""
+
+import argparse
+import json
+import random
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from millrace import Millrace, run
+
+PARTITIONS, BATCH = 4, 1000
+
+
+class Client:
+    """One kept connection; answers tell their length."""
+
+    def __init__(self, server):
+        self.socket = socket.create_connection((server.host, server.port))
+        self.file = self.socket.makefile("rb", 1 << 20)
+
+    def ask(self, request):
+        self.socket.sendall(request)
+        status = int(self.file.readline().split()[1])
+        length = 0
+        while (line := self.file.readline()) != b"\r\n":
+            name, _, value = line.partition(b":")
+            if name.lower() == b"content-length":
+                length = int(value)
+        body = self.file.read(length)
+        assert status == 200, (status, body[:400])
+        return body
+
+
+def post(partition):
+    record = '{"value":"%s"}' % ("x" * 1000)
+    body = ('{"records":[' + ",".join([record] * BATCH) + "]}").encode()
+    head = (f"POST /v1/topics/large/records?partition={partition} HTTP/1.1\r\nHost: a\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+    return head.encode() + body
+
+
+def produce(server, batches):
+    """Seconds for so many batches, shared by as many connections as there are partitions."""
+    def work(partition):
+        client, request = Client(server), post(partition)
+        for _ in range(batches // PARTITIONS):
+            client.ask(request)
+
+    threads = [threading.Thread(target=work, args=(p,)) for p in range(PARTITIONS)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.monotonic() - started
+
+
+def read(server, pages, seed):
+    """Seconds for so many pages of 1,000 records from random places."""
+    client, chance = Client(server), random.Random(seed)
+    ends = [p["highWatermark"] for p in server.get("/v1/topics/large").json["partitions"]]
+    started = time.monotonic()
+    for _ in range(pages):
+        partition = chance.randrange(PARTITIONS)
+        offset = chance.randrange(max(1, ends[partition] - BATCH))
+        client.ask((f"GET /v1/topics/large/partitions/{partition}/records?offset={offset}"
+                    f"&maxBytes=16000000 HTTP/1.1\r\nHost: a\r\n\r\n").encode())
+    return time.monotonic() - started
+
+
+def memory(server):
+    text = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) // 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--gib", type=float, default=10)
+    parser.add_argument("--directory")
+    options = parser.parse_args()
+    batches = int(options.gib * (1 << 30) / 1013 / BATCH) // PARTITIONS * PARTITIONS
+    sample = 400
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory:
+        data = Path(directory) / "log"
+        print("| Log | produce | read | memory |\n|---|---|---|---|")
+
+        def row(name, server):
+            rates = sorted(sample * BATCH / produce(server, sample) for _ in range(3))
+            reads = sorted(200 * BATCH / read(server, 200, seed) for seed in range(3))
+            print(f"| {name} | {rates[1]:,.0f} records/s | {reads[1]:,.0f} records/s | "
+                  f"{memory(server)} MiB |", flush=True)
+
+        with Millrace(data) as server:
+            server.create("large", partitions=PARTITIONS, retentionMs=None)
+            produce(server, sample)
+            row("small", server)
+            done = 7 * sample
+            while done < batches:
+                produce(server, min(4000, batches - done))
+                done += 4000
+            row(f"{options.gib:g} GiB", server)
+            before = [p["highWatermark"] for p in server.get("/v1/topics/large").json["partitions"]]
+            server.kill()
+        with Millrace(data, wait=600) as server:
+            after = server.get("/v1/topics/large").json["partitions"]
+            assert [p["highWatermark"] for p in after] == before
+            print(f"\nReady {server.start_seconds:.2f} s after kill -9, {memory(server)} MiB.")
+            assert server.terminate() == 0
+        with Millrace(data, wait=600) as server:
+            print(f"Ready {server.start_seconds:.2f} s after a clean stop.")
+            assert len(json.loads(Client(server).ask(
+                b"GET /v1/topics/large/partitions/0/records?offset=0 HTTP/1.1\r\nHost: a\r\n\r\n"))["records"]) > 0
+            assert server.terminate() == 0
+        assert run("log", "verify", data, timeout=1800).returncode == 0
+        print("millrace log verify: intact.")
+
+
+if __name__ == "__main__":
+    main()
