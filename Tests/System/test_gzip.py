@@ -160,7 +160,7 @@ def raw(server, path, method="GET", **headers):
     ("identity;q=0, *", True), ("br;q=1.0, gzip; q=0.8, *;q=0.1", True),
     ("gzip;q=0", False), ("gzip;q=0.0", False), ("identity", False), ("br", False), ("", False),
     ("*;q=0", False), ("gzip;q=0, *", False), ("identity, gzip;q=0.5", False), ("gzip;q=x", False),
-    ("gzip;q=1.5", False), ("gzip;q=-1", False), ("gzip;level=9", False), ("gzippo", False), (None, False),
+    ("gzip;q=0.5, *", False), ("gzip;q=1.5", False), ("gzip;q=-1", False), ("gzip;level=9", False), ("gzippo", False), (None, False),
 ])
 def test_an_answer_comes_in_the_coding_that_is_preferred(server, full, accept, is_packed):
     plain, text = raw(server, full)
@@ -189,7 +189,7 @@ def test_HEAD_tells_what_GET_would(server):
 
 
 def test_a_tag_is_strong_for_one_coding_only(server, topic):
-    """RFC 9110 §8.8.1 and §8.8.3; a cache that has either is told that it did not change."""
+    """RFC 9110 §8.8.3.3; a cache that has either is told that it did not change."""
     server.append(topic, ["x" * 100] * 40)
     path = f"/v1/topics/{topic}/partitions/0/records?offset=0&maxRecords=20"
     plain, _ = raw(server, path)
@@ -201,7 +201,7 @@ def test_a_tag_is_strong_for_one_coding_only(server, topic):
             same, body = raw(server, path, **{"Accept-Encoding": accept, "If-None-Match": known})
             assert same.status_code == 304 and body == b""
             assert "accept-encoding" in same.headers["vary"]
-            assert same.headers["etag"].startswith("W/") == (accept == "gzip")
+            assert same.headers["etag"] == known, "which says what the cache has"
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])

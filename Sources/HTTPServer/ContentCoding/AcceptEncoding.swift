@@ -19,7 +19,7 @@ enum AcceptEncoding {
             }
         }
         guard let accepted = gzip ?? rest else { return false }
-        return accepted > 0 && accepted >= identity ?? 0
+        return accepted > 0 && accepted >= identity ?? rest ?? 0
     }
 
     /// `gzip;q=0.5` as its name and 500; what cannot be read is not accepted.

@@ -4,11 +4,11 @@ extension Response {
     /// Packs the body where that pays and the client would have it so, and says that it would come
     /// otherwise to others (RFC 9110 §12.5.5), also to a HEAD and where there is no change.
     mutating func encode(for head: RequestHead, _ limits: Limits) {
-        guard mayBeCoded(body.count, limits) || status == 304 else { return }
+        if status == 304 { return tellUnchanged(head) }
+        guard mayBeCoded(body.count, limits) else { return }
         vary()
         guard AcceptEncoding.prefersGzip(head) else { return }
         weakenTag()
-        if status == 304 { return }
         fields.append(("content-encoding", "gzip"))
         body = Deflater(.large).deflate(body, isLast: true)
     }
@@ -21,6 +21,13 @@ extension Response {
         weakenTag()
         fields.append(("content-encoding", "gzip"))
         return Deflater(.small)
+    }
+
+    /// The tag goes back as the client has it, for that says which of the codings it keeps.
+    private mutating func tellUnchanged(_ head: RequestHead) {
+        vary()
+        let isWeak = head.values(of: .ifNoneMatch).contains { head.bytes[$0].contains("W/".utf8) }
+        if isWeak { weakenTag() }
     }
 
     private func mayBeCoded(_ byteCount: Int, _ limits: Limits) -> Bool {
@@ -40,7 +47,7 @@ extension Response {
         }
     }
 
-    /// RFC 9110 §8.8.1: other bytes must not have the same strong tag.
+    /// RFC 9110 §8.8.3.3: other bytes must not have the same strong tag.
     private mutating func weakenTag() {
         guard let index = fields.firstIndex(where: { $0.name == "etag" }),
             !fields[index].value.hasPrefix("W/")
