@@ -111,9 +111,9 @@ extension Serve {
             allowAnonymous || access.accessFile != nil || AccessOptions.isLoopback(address.host)
         else {
             throw Failure(
-                "\(address.host) can be reached by others: anyone could read and write. Listen on "
-                    + "127.0.0.1, give --access-file (see `millrace token create`), or say "
-                    + "--allow-anonymous.")
+                "\(address.host) can be reached by others, and authentication is off: anyone could "
+                    + "read and write. Listen on 127.0.0.1, give --access-file (see `millrace "
+                    + "token create`), or say --allow-anonymous.")
         }
         let service = try Service(self, host: address.host, port: address.port)
         Task {
