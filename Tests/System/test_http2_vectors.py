@@ -22,8 +22,8 @@ def test_a_frame(server, file):
         c.send(bytes.fromhex(vector["wire"]))
         if vector["error"]:
             # Where the frame is for a stream that was never opened, that is the first thing wrong;
-            # and one that announces more than it brings is waited for.
-            c.send(frame(PING, 0, 0, b"12345678") * 1000)
+            # and one that announces more than it brings is waited for. Fewer than a flood of PINGs.
+            c.send(frame(PING, 0, 0, b"12345678") * 50)
             c.connection_error(*vector["error"], PROTOCOL_ERROR, FRAME_SIZE_ERROR)
         else:
             c.closed_or_alive()
