@@ -23,6 +23,13 @@ package func gunzip(_ bytes: Span<UInt8>, limit: Int) throws(GzipError) -> [UInt
     return output
 }
 
+/// `bytes` as one gzip member. `level` is zlib's: 1 is the fastest, 9 the smallest.
+package func gzip(_ bytes: Span<UInt8>, level: Int32) -> [UInt8] {
+    precondition((1...9).contains(level))
+    let input = bytes.withUnsafeBufferPointer { Array($0) }
+    return Deflater(.large, level: level).deflate(input, isLast: true)
+}
+
 /// Opens gzip as it comes, a bounded piece at a time. Owns a `z_stream`; used by one task.
 package final class Inflater {
     // zlib remembers where its stream lies, so that it must not move.
@@ -119,12 +126,13 @@ package final class Deflater {
 
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
 
-    package init(_ memory: Memory) {
+    /// The fastest level unless told, for an event loop waits for it.
+    package init(_ memory: Memory, level: Int32 = 1) {
         stream.initialize(to: z_stream())
-        // The fastest level: an event loop waits for it. 16 + bits of the window: gzip framing.
+        // 16 + bits of the window: gzip framing.
         let windowBits: Int32 = memory == .large ? 31 : 16 + 12
         let status = deflateInit2_(
-            stream, Z_BEST_SPEED, Z_DEFLATED, windowBits, memory == .large ? 8 : 5,
+            stream, level, Z_DEFLATED, windowBits, memory == .large ? 8 : 5,
             Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
         precondition(status == Z_OK, "no memory for a stream of zlib")
     }

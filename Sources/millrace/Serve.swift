@@ -47,6 +47,10 @@ struct Serve: ParsableCommand {
     @Option(help: "Most bytes of bodies and unsent answers, of all connections together.")
     var maxBufferedBytes = 1 << 30
 
+    @Option(
+        help: "How fast sealed segments are read in search of damage, in bytes a second; 0: never.")
+    var scrubBytesPerSecond: Int64 = 8 << 20
+
     @Option(help: "How long a drain waits for requests under way, in milliseconds.")
     var drainTimeoutMs: Int64 = 10_000
 
@@ -58,7 +62,7 @@ struct Serve: ParsableCommand {
         [
             "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
             "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
-            "--max-buffered-bytes", "--drain-timeout-ms", "--log-level",
+            "--max-buffered-bytes", "--drain-timeout-ms", "--log-level", "--scrub-bytes-per-second",
         ] + AccessOptions.flags
 
     func validate() throws {
@@ -99,7 +103,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
-        Self.raiseDescriptorLimit()
+        let descriptorLimit = Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in
             var log = LineLog(label: label)
@@ -115,7 +119,8 @@ extension Serve {
                     + "read and write. Listen on 127.0.0.1, give --access-file (see `millrace "
                     + "token create`), or say --allow-anonymous.")
         }
-        let service = try Service(self, host: address.host, port: address.port)
+        let service = try Service(
+            self, host: address.host, port: address.port, descriptorLimit: descriptorLimit)
         Task {
             do throws(Failure) {
                 try await service.run()
@@ -137,11 +142,14 @@ extension Serve {
         Glibc._exit(1)
     }
 
-    /// Segments and connections each hold a descriptor: take as many as the system allows.
-    private static func raiseDescriptorLimit() {
+    /// Segments and connections each hold a descriptor: take as many as the system allows. Returns
+    /// how many that is.
+    private static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(resource, &limit) == 0 else { return 1024 }
+        let before = limit.rlim_cur
         limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: setrlimit(resource, &limit) == 0 ? limit.rlim_cur : before)
     }
 }

@@ -17,6 +17,17 @@ struct GzipTests {
         #expect(two == Array("hellohello".utf8))
     }
 
+    @Test(arguments: [0, 1, 100, 70_000, 1_000_000], [Int32(1), 9])
+    func `what is compressed opens to itself`(count: Int, level: Int32) throws {
+        var random = SeededRandom(seed: UInt64(count))
+        let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        let words = (0..<count).map { UInt8($0 / 7 % 11) }
+        for bytes in [noise, words] {
+            let compressed = gzip(bytes.span, level: level)
+            #expect(try gunzip(compressed.span, limit: count) == bytes)
+        }
+    }
+
     /// The cap is on what comes out, of all members together.
     @Test(arguments: [(1, 4), (2, 9), (100, 10), (1, 0)])
     func `more than the limit is refused`(members: Int, limit: Int) {

@@ -55,6 +55,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
     case invalidContentCoding = "invalid-content-coding"
+    case recordWithoutKey = "record-without-key"
     case unauthenticated = "unauthenticated"
     case foreignOrigin = "foreign-origin"
     case forbidden = "forbidden"
@@ -94,7 +95,7 @@ package enum ProblemCode: String, CaseIterable {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
             .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration,
-            .invalidContentCoding:
+            .invalidContentCoding, .recordWithoutKey:
             400
         case .unauthenticated: 401
         case .foreignOrigin, .forbidden, .reservedName: 403

@@ -208,10 +208,11 @@ extension PartitionedRecords.Rules {
         _ options: ProduceOptions, _ topic: any Topic, _ partitioner: Partitioner, _ now: Instant,
         _ time: any TimeSource
     ) {
-        let count = topic.partitionCount
+        let (count, configuration) = (topic.partitionCount, topic.configuration)
         self.init(
             partitionCount: count, partition: options.partition, key: options.key,
             keylessPartition: partitioner.next(of: topic, count: count, now: now),
-            now: time.wallMilliseconds(), maxRecordBytes: topic.configuration.maxRecordBytes)
+            now: time.wallMilliseconds(), maxRecordBytes: configuration.maxRecordBytes,
+            needsKeys: configuration.cleanupPolicy == .compact)
     }
 }
