@@ -109,6 +109,7 @@ package final class Gateway: RequestHandler {
     private func read(
         _ exchange: Exchange, _ found: Found, partition: Int?, _ query: Query
     ) async throws(Problem) {
+        if exchange.serverIsShortOfMemory { throw .outOfMemory }
         let topic: any Topic
         let topicName = try name(exchange, found.first)
         do { topic = try backend.topic(topicName) } catch { throw Problem(error) }

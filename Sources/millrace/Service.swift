@@ -45,6 +45,8 @@ final class Service: Sendable {
         configuration.port = port
         configuration.loopCount = options.loops
         configuration.limits.connections = options.maxConnections
+        configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
+        configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog
         configuration.proxies = options.access.proxies
         var api = GatewayConfiguration()

@@ -55,6 +55,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCursor = "invalid-cursor"
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
+    case invalidContentCoding = "invalid-content-coding"
     case recordWithoutKey = "record-without-key"
     case unauthenticated = "unauthenticated"
     case foreignOrigin = "foreign-origin"
@@ -89,8 +90,8 @@ package enum ProblemCode: String, CaseIterable {
     case quotaExceeded = "quota-exceeded"
     case limitReached = "limit-reached"
     case internalError = "internal-error"
-    case notImplemented = "not-implemented"
     case notReady = "not-ready"
+    case serverBusy = "server-busy"
     case partitionFailed = "partition-failed"
     case storageFull = "storage-full"
     case logDamaged = "log-damaged"
@@ -100,7 +101,7 @@ package enum ProblemCode: String, CaseIterable {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidHeader, .invalidField,
             .unknownField, .missingField, .invalidName, .invalidCursor, .invalidCloudEvent,
-            .invalidConfiguration, .recordWithoutKey:
+            .invalidConfiguration, .invalidContentCoding, .recordWithoutKey:
             400
         case .unauthenticated: 401
         case .foreignOrigin, .forbidden, .reservedName, .producerFenced: 403
@@ -119,8 +120,7 @@ package enum ProblemCode: String, CaseIterable {
         case .idempotencyKeyReused: 422
         case .limitReached, .tooManyFailures, .quotaExceeded: 429
         case .internalError, .logDamaged, .storageError: 500
-        case .notImplemented: 501
-        case .notReady, .partitionFailed: 503
+        case .notReady, .serverBusy, .partitionFailed: 503
         case .storageFull: 507
         }
     }
@@ -128,7 +128,8 @@ package enum ProblemCode: String, CaseIterable {
     /// Whether the same request can succeed later without being changed.
     package var isRetryable: Bool {
         switch self {
-        case .notReady, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded: true
+        case .notReady, .serverBusy, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded:
+            true
         default: false
         }
     }

@@ -25,7 +25,6 @@ struct ProduceRoute: Sendable {
     func produce(
         _ exchange: Exchange, topic name: String, _ query: Query
     ) async throws(Problem) {
-        try refuseCoding(exchange.head)
         let form = try ProduceForm(exchange.head)
         let wantsLines = try wantsLines(exchange.head, form)
         let options = try ProduceOptions(query)
@@ -140,16 +139,6 @@ struct ProduceRoute: Sendable {
     }
 
     // MARK: - Before the body
-
-    private func refuseCoding(_ head: borrowing RequestHead) throws(Problem) {
-        if let coding = head.value(of: .contentEncoding),
-            !isText(head.bytes, coding, "identity")
-        {
-            throw Problem(
-                .unsupportedMediaType, "Bodies are taken without Content-Encoding only.",
-                [("field", .string("content-encoding"))])
-        }
-    }
 
     /// Whether acknowledgement lines are asked for; a problem where no form we have is accepted.
     private func wantsLines(
