@@ -27,6 +27,11 @@ package struct LogSchedule {
     var logStart: Int64 = 0
     var wantedStart: Int64 = 0
     private var nextID: Int64 = 0
+    /// Batches that say who sent them, in the order of their first tries.
+    var sent: [Sent] = []
+    var nextKey: Int64 = 0
+    private let hasIdentities: Bool
+    let memory = Memory()
     var trace = Trace()
 
     /// Instead of faults by chance, one of the calls fails, once or until the program ends.
@@ -89,7 +94,8 @@ package struct LogSchedule {
         options.segmentBytes = Int64(200 + random.below(random.below(4) == 0 ? 20_000 : 1500))
         options.retentionBytes = random.below(3) == 0 ? 3000 : nil
         options.retentionMs = random.below(4) == 0 ? 60_000 : nil
-        Self.arm(disk, fixed)
+        hasIdentities = random.below(3) > 0
+        Self.arm(disk, fixed, memory)
         do throws(LogError) {
             partition = try Self.open(planted, time, workers, options)
         } catch {
@@ -99,10 +105,21 @@ package struct LogSchedule {
         }
     }
 
-    private static func arm(_ disk: SimulatedDisk, _ fixed: FixedFault?) {
-        guard let fixed, disk.operationCount <= fixed.number else { return }
-        disk.inject { _, _, number in
-            number == fixed.number || fixed.isSticky && number > fixed.number ? fixed.fault : nil
+    private static func arm(_ disk: SimulatedDisk, _ fixed: FixedFault?, _ memory: Memory) {
+        guard let fixed else { return }
+        inject(fixed.fault, at: fixed.number, isSticky: fixed.isSticky, disk, memory)
+    }
+
+    /// Fails call `first`, and all that follow where it `isSticky`.
+    private static func inject(
+        _ fault: SimulatedDisk.Fault, at first: Int, isSticky: Bool, _ disk: SimulatedDisk,
+        _ memory: Memory
+    ) {
+        guard disk.operationCount <= first else { return }
+        disk.inject { _, path, number in
+            guard number == first || isSticky && number > first else { return nil }
+            memory.note(path)
+            return fault
         }
     }
 
@@ -151,14 +168,12 @@ package struct LogSchedule {
         let isSticky = random.below(3) == 0
         var fault = random.below(2) == 0 ? SimulatedDisk.Fault.inputOutput : .noSpace
         fault.writtenByteCount = random.below(3) == 0 ? random.below(60) : 0
-        disk.inject { [fault] _, _, number in
-            number == first || isSticky && number > first ? fault : nil
-        }
+        Self.inject(fault, at: first, isSticky: isSticky, disk, memory)
     }
 
     private mutating func take(_ step: Step) async throws {
         switch step {
-        case .append: append()
+        case .append: try append()
         case .acknowledge: try await acknowledge()
         case .check: try await check(mayFail: true)
         case .delete: await deleteRecords()
@@ -170,22 +185,20 @@ package struct LogSchedule {
 
     // MARK: - Steps
 
-    private mutating func append() {
-        var builder = RecordBatchBuilder()
-        var values: [Value] = []
-        for _ in 0...random.below(4) {
-            let size = random.below(30) == 0 ? random.below(9000) : random.below(200)
-            let value = Value(id: nextID, byteCount: 8 + size)
-            nextID += 1
-            var bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: value.id), count: 8 + size)
-            bytes.setBigEndian(value.id, at: 0)
-            let timestamp = 1_700_000_000_000 + Int64(random.below(1_000_000))
-            builder.append(timestamp: timestamp, key: nil, value: bytes.span)
-            values.append(value)
-        }
+    // Inlined into `run` it crashes the compiler (6.3.1, while it splits the coroutine).
+    @inline(never)
+    private mutating func append() throws {
+        guard hasIdentities, random.below(4) > 0 else { return appendPlain() }
+        if random.below(4) == 0 { try sendAgain() } else { try appendIdentified() }
+    }
+
+    private mutating func appendPlain() {
+        let values = newValues()
         let before = partition.logEnd.value
         do throws(LogError) {
-            let base = try partition.append(builder, isAwaited: random.below(2) == 0).value
+            let base = try partition.append(
+                builder(of: values), isAwaited: random.below(2) == 0
+            ).value
             set(values, from: base)
             trace.add(1, base, Int64(values.count))
         } catch {
@@ -195,7 +208,27 @@ package struct LogSchedule {
         }
     }
 
-    private mutating func set(_ values: [Value], from base: Int64) {
+    mutating func newValues() -> [Value] {
+        (0...random.below(4)).map { _ in
+            defer { nextID += 1 }
+            let size = random.below(30) == 0 ? random.below(9000) : random.below(200)
+            return Value(id: nextID, byteCount: 8 + size)
+        }
+    }
+
+    func builder(of values: [Value], baseTimestamp: Int64? = nil) -> RecordBatchBuilder {
+        var builder = RecordBatchBuilder(baseTimestamp: baseTimestamp)
+        for value in values {
+            var bytes = [UInt8](
+                repeating: UInt8(truncatingIfNeeded: value.id), count: value.byteCount)
+            bytes.setBigEndian(value.id, at: 0)
+            let timestamp = 1_700_000_000_000 + value.id * 611_953 % 1_000_000
+            builder.append(timestamp: timestamp, key: nil, value: bytes.span)
+        }
+        return builder
+    }
+
+    mutating func set(_ values: [Value], from base: Int64) {
         appended.removeLast(appended.count - min(appended.count, Int(base)))
         appended += values
     }
@@ -247,7 +280,7 @@ package struct LogSchedule {
             do throws(LogError) { try partition.close() } catch { trace.add(8) }
         } else if random.below(2) == 0, fixed == nil {
             let last = disk.operationCount + random.below(8)
-            disk.inject { _, _, number in number >= last ? .inputOutput : nil }
+            Self.inject(.inputOutput, at: last, isSticky: true, disk, memory)
         }
         workers.runPending()
         // What a round that ended well has shown is promised as well.
@@ -258,9 +291,7 @@ package struct LogSchedule {
             let last = disk.operationCount + random.below(16)
             let isOnce = random.below(3) == 0
             let fault: SimulatedDisk.Fault = random.below(3) == 0 ? .noSpace : .inputOutput
-            disk.inject { _, _, number in
-                number == last || !isOnce && number > last ? fault : nil
-            }
+            Self.inject(fault, at: last, isSticky: !isOnce, disk, memory)
             do throws(LogError) {
                 let one = try Self.open(planted, time, workers, options)
                 try await reveal(one)
@@ -276,11 +307,13 @@ package struct LogSchedule {
         try promise(end <= Int64(appended.count), "\(end) records, \(appended.count) appended")
         appended.removeLast(appended.count - Int(end))
         try await check(mayFail: fixed != nil)
+        // Those whose answer the end has cut off try again, and some whose it has not.
+        if hasIdentities, random.below(3) > 0 { try sendAgain() }
     }
 
     private func fall(_ step: Step) {
         if step == .crash { disk.crash(seed: UInt64(disk.operationCount)) } else { disk.kill() }
-        Self.arm(disk, fixed)
+        Self.arm(disk, fixed, memory)
     }
 
     private mutating func reopen() throws(Broken) {

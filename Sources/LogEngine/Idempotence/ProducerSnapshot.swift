@@ -146,20 +146,17 @@ struct ProducerSnapshot {
     // MARK: - Files
 
     /// nil where there is none that can be trusted.
-    static func load(_ disk: any Disk, _ directory: String, now: Instant) -> ProducerSnapshot? {
+    static func load(
+        _ disk: any Disk, _ directory: String, now: Instant
+    ) throws(DiskError) -> ProducerSnapshot? {
         let path = directory + "/" + file
         guard disk.exists(path) else { return nil }
-        do throws(DiskError) {
-            let file = try disk.open(path, .read)
-            let byteCount = try file.byteCount()
-            guard byteCount <= Limits.snapshotBytes else { return nil }
-            var bytes: [UInt8] = []
-            try file.read(into: &bytes, count: Int(byteCount), at: 0)
-            return ProducerSnapshot(bytes.span, now: now)
-        } catch {
-            // Unreadable counts as absent: the log says the same.
-            return nil
-        }
+        let file = try disk.open(path, .read)
+        let byteCount = try file.byteCount()
+        guard byteCount <= Limits.snapshotBytes else { return nil }
+        var bytes: [UInt8] = []
+        try file.read(into: &bytes, count: Int(byteCount), at: 0)
+        return ProducerSnapshot(bytes.span, now: now)
     }
 
     func store(_ disk: any Disk, _ directory: String, now: Instant) throws(DiskError) {

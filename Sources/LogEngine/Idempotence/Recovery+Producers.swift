@@ -10,7 +10,12 @@ extension Recovery {
     /// is behind the damage was appended, and is not to be appended elsewhere.
     mutating func recallProducers(isVouched: Bool = false) {
         var from = state.segments.first?.base ?? 0
-        let snapshot = ProducerSnapshot.load(disk, directory, now: now)
+        let snapshot: ProducerSnapshot?
+        do throws(DiskError) {
+            snapshot = try ProducerSnapshot.load(disk, directory, now: now)
+        } catch {
+            return isUnknown(error)
+        }
         if let snapshot, snapshot.nextOffset <= state.end || damage != nil {
             state.producers = snapshot.table
             from = snapshot.nextOffset
@@ -28,13 +33,16 @@ extension Recovery {
         guard from < state.end else { return }
         for index in state.segments.indices[state.segmentIndex(holding: from)...] {
             do throws(DiskError) { try replay(state.segments[index], from: from) } catch {
-                // What cannot be read now will be missed when someone reads it. Keys in it are not
-                // known, and a producer whose last batch is in it is told so.
-                state.producers.forgottenThrough = max(
-                    state.producers.forgottenThrough ?? .min, wallMilliseconds)
+                return isUnknown(error)
             }
         }
         if !state.producers.isEmpty { state.hasProducers = true }
+    }
+
+    /// Who wrote what cannot be read, and a snapshot of the rest would make that last: nothing is
+    /// written until a start can read it.
+    private mutating func isUnknown(_ error: DiskError) {
+        if case .open = state.status { state.status = .failed("\(error)") }
     }
 
     /// Stores what was recalled and is durable, unless the snapshot found reaches into the last
