@@ -49,7 +49,7 @@ package enum Limits {
     static let compactionBytesPerSecond = 64 << 20
     /// Passes whose time is kept, for tombstones.
     static let compactionPasses = 64
-    /// Producers, and as many keys, whose last batch compaction keeps: no fewer than are remembered.
+    /// Producers, and as many keys, whose last batch compaction keeps: as are remembered at least.
     static let compactionProducers = 12_500
 
     // MARK: Idempotence (window of a partition: by count, and by age)
