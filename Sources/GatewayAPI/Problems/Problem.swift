@@ -63,6 +63,7 @@ package enum ProblemCode: String, CaseIterable {
     case unknownGroup = "unknown-group"
     case unknownMember = "unknown-member"
     case fencedMemberEpoch = "fenced-member-epoch"
+    case fencedInstanceID = "fenced-instance-id"
     case supersededPoll = "superseded-poll"
     case partitionNotAssigned = "partition-not-assigned"
     case groupNotEmpty = "group-not-empty"
@@ -98,8 +99,8 @@ package enum ProblemCode: String, CaseIterable {
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .topicExists, .fencedMemberEpoch, .supersededPoll, .partitionNotAssigned,
-            .groupNotEmpty:
+        case .topicExists, .fencedMemberEpoch, .fencedInstanceID, .supersededPoll,
+            .partitionNotAssigned, .groupNotEmpty:
             409
         case .offsetTrimmed, .topicRecreated: 410
         case .bodyTooLarge, .recordTooLarge: 413

@@ -121,7 +121,11 @@ package struct GroupSchedule {
         do throws(GroupRefusal) {
             records = try decide(request, before)
         } catch {
-            try model.refuse(request, before: before)
+            var error = error
+            if server.fault == .tellsTheFenced, error == .fencedInstance {
+                error = .fencedMemberEpoch(current: before?.epoch ?? 0)
+            }
+            try model.refuse(request, error, before: before)
             answer(request, outcome(of: error))
             return
         }
@@ -186,6 +190,7 @@ package struct GroupSchedule {
         switch refusal {
         case .fencedMemberEpoch(let current): .fenced(current: current)
         case .unknownMember: .unknown
+        case .fencedInstance: .replaced
         default: .refused
         }
     }
