@@ -34,7 +34,9 @@
 ///                                                         4 partition, 8 offset
 ///        6  epoch floor                                8  epoch
 ///
-///     partitions               4  count, topics: 16 topic ID, 4 count, 4 each partition, ascending
+///     partitions               4  count, topics: 16 topic ID, 4 count, 4 each partition
+///
+/// What is counted stands in ascending order, none twice.
 extension GroupRecord {
     private enum Kind: UInt8 {
         case offset = 1
@@ -130,6 +132,8 @@ extension GroupRecord {
         case .epochFloor: record = fields.exact().map { .epochFloor($0) }
         }
         guard let record, key.isAtEnd, fields.isAtEnd else { return nil }
+        // What is counted may stand in one order only; the others have but one form anyway.
+        guard kind == .offset || record.encodedValue == value else { return nil }
         self = record
     }
 }
