@@ -80,9 +80,9 @@ let package = Package(
             swiftSettings: common),
         // Schedules by seed: the rooms themselves over simulated time, disks and clients.
         .target(
-            name: "Simulation", dependencies: ["TestSupport", "Platform", "Groups"],
-            path: "Tests/Simulation",
-            swiftSettings: common),
+            name: "Simulation",
+            dependencies: ["TestSupport", "Platform", "LogEngine", "Backends", "Groups", logging],
+            path: "Tests/Simulation", swiftSettings: common),
         .executableTarget(
             name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
             swiftSettings: common),

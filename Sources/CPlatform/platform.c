@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
+#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -89,6 +90,17 @@ void millrace_name_thread(const char *name) {
     pthread_setname_np(pthread_self(), shortened);
 }
 
-int millrace_accept(int listener) {
-    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+int millrace_accept(int listener, uint8_t address[16]) {
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    int descriptor =
+        accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    memset(address, 0, 16);
+    if (descriptor >= 0 && peer.ss_family == AF_INET6) {
+        memcpy(address, &((struct sockaddr_in6 *)&peer)->sin6_addr, 16);
+    } else if (descriptor >= 0 && peer.ss_family == AF_INET) {
+        address[10] = address[11] = 0xff;
+        memcpy(address + 12, &((struct sockaddr_in *)&peer)->sin_addr, 4);
+    }
+    return descriptor;
 }

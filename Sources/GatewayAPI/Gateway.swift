@@ -109,6 +109,7 @@ package final class Gateway: RequestHandler {
     private func read(
         _ exchange: Exchange, _ found: Found, partition: Int?, _ query: Query
     ) async throws(Problem) {
+        if exchange.serverIsShortOfMemory { throw .outOfMemory }
         let topic: any Topic
         let topicName = try name(exchange, found.first)
         do { topic = try backend.topic(topicName) } catch { throw Problem(error) }
@@ -188,7 +189,8 @@ package final class Gateway: RequestHandler {
     private func answerOperations(_ exchange: Exchange, _ route: Route) {
         switch route {
         case .ready where !backend.isReady || exchange.serverIsDraining:
-            let what = exchange.serverIsDraining ? "draining" : "recovering"
+            var what = exchange.serverIsDraining ? "draining" : "recovering"
+            if let progress = backend.recoveryProgress { what += " (\(progress))" }
             exchange.respond(
                 Problem(.notReady, "This instance is \(what); ask another, or again in a second.")
                     .response())

@@ -5,11 +5,11 @@ extension Connection {
     /// balancers, where they send it. All others speak for themselves, and a header of theirs is a
     /// bad request.
     var awaitsProxyHeader: Bool {
-        proxies.sendsProxyHeader && (peerAddress.map(proxies.trusts) ?? false)
+        proxies.sendsProxyHeader && proxies.trusts(peerAddress)
     }
 
-    /// Takes the header off; false where there is none, and the connection is to be closed without
-    /// a word: whoever writes here is no client.
+    /// Takes the header off; false where there is none, or its client has its share of connections:
+    /// the connection is to be closed without a word.
     func readProxyHeader() async -> Bool {
         setDeadline(.head, after: limits.headDeadline)
         defer { setDeadline(nil) }
@@ -18,16 +18,24 @@ extension Connection {
             case .complete(let byteCount, let source):
                 use(byteCount)
                 proxiedAddress = source
-                return true
+                return takeShare()
             case .malformed: return false
             case .needMore: guard await fill() else { return false }
             }
         }
     }
 
+    /// Counts the connection as one of its client's, of which there may be too many already.
+    private func takeShare() -> Bool {
+        guard let client = proxiedAddress, !proxies.trusts(client) else { return true }
+        let isAdmitted = server.budget.admit(client.client)
+        if isAdmitted { countedAddress = client.client } else { server.statistics.refused.add(1) }
+        return isAdmitted
+    }
+
     /// Who asks: as the PROXY header says, or `Forwarded` from a listed balancer, else the peer.
-    func clientAddress(_ head: RequestHead) -> Address? {
-        guard let address = proxiedAddress ?? peerAddress else { return nil }
+    func clientAddress(_ head: RequestHead) -> Address {
+        let address = proxiedAddress ?? peerAddress
         return proxies.ranges.isEmpty ? address : proxies.client(head, from: address)
     }
 }

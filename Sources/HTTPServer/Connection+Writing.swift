@@ -96,16 +96,7 @@ extension Connection {
         guard stream == .open else { return }
         if isBroken { throw .clientGone }
         if bytes.isEmpty { return }
-        let before = output.count
-        if exchange.head.isHTTP10 {
-            output.append(contentsOf: bytes)
-        } else {
-            output.append(contentsOf: String(bytes.count, radix: 16).utf8)
-            output.append(contentsOf: "\r\n".utf8)
-            output.append(contentsOf: bytes)
-            output.append(contentsOf: "\r\n".utf8)
-        }
-        queued(output.count - before)
+        sendChunk(bytes)
         bytesSinceYield += bytes.count
         if bytesSinceYield > 256 << 10 {
             bytesSinceYield = 0
@@ -126,9 +117,23 @@ extension Connection {
         }
     }
 
-    func finish() {
+    private func sendChunk(_ bytes: [UInt8]) {
+        let before = output.count
+        if exchange.head.isHTTP10 {
+            output.append(contentsOf: bytes)
+        } else {
+            output.append(contentsOf: String(bytes.count, radix: 16).utf8)
+            output.append(contentsOf: "\r\n".utf8)
+            output.append(contentsOf: bytes)
+            output.append(contentsOf: "\r\n".utf8)
+        }
+        queued(output.count - before)
+    }
+
+    func finish(_ last: [UInt8]) {
         guard stream == .open else { return }
         stream = .finished
+        if !last.isEmpty { sendChunk(last) }
         if !exchange.head.isHTTP10 { send(Array("0\r\n\r\n".utf8)) }
     }
 
@@ -187,6 +192,7 @@ extension Connection {
             outputStart = 0
         }
         if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
+        countUnsent(unsentBytes + (session?.codec.unsentBytes ?? 0))
         if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
     }
 }

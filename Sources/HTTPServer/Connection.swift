@@ -11,6 +11,9 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     let loop: EventLoop
     let server: Server
     let descriptor: Int32
+    let peerAddress: Address
+    /// Whose share of the connections this one is of; nil where it is a balancer's.
+    var countedAddress: Address?
     var slot = 0
     private(set) lazy var exchange = Exchange(self)
 
@@ -33,6 +36,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var isWritable = true
     var isQueuedForFlush = false
     var isStallArmed = false
+    /// What of it the server's budget knows of.
+    private var countedBytes = 0
     /// Bytes a stream wrote since it last waited or gave way.
     var bytesSinceYield = 0
     var writeWaiter: UnsafeContinuation<Void, Never>?
@@ -63,8 +68,11 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Set once the client speaks HTTP/2.
     private(set) var session: HTTP2Session?
 
-    init(_ descriptor: Int32, _ loop: EventLoop, _ server: Server) {
+    init(
+        _ descriptor: Int32, _ peerAddress: Address, _ loop: EventLoop, _ server: Server
+    ) {
         self.descriptor = descriptor
+        self.peerAddress = peerAddress
         self.loop = loop
         self.server = server
         armed = ArmedWakeup(loop)
@@ -74,7 +82,6 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var clientIsGone: Bool { peerEnded || isBroken }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
-    private(set) lazy var peerAddress = Address(ofPeer: peer)
     /// What the PROXY protocol's header said.
     var proxiedAddress: Address?
 
@@ -153,8 +160,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Answers a head that is none; what of it was understood goes to the access log.
     private func refuseHead(_ problem: ProtocolProblem) -> Bool {
         exchange.started = loop.now
-        exchange.receivedBodyBytes = 0
-        exchange.sentBytes = 0
+        exchange.begin()
         refuse(problem)
         server.configuration.observer?.exchangeEnded(exchange)
         return false
@@ -167,8 +173,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         mustContinue = framing != .none && exchange.head.expectsContinue
         keepsAlive = exchange.head.keepsAlive
         bodyRate = BodyRate()
-        exchange.receivedBodyBytes = 0
-        exchange.sentBytes = 0
+        exchange.begin()
         exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
@@ -186,8 +191,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             breakOff()
         }
         server.configuration.observer?.exchangeEnded(exchange)
-        exchange.owner = nil
-        if !exchange.addedFields.isEmpty { exchange.addedFields = [] }
+        exchange.end()
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
@@ -267,7 +271,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         disarm()
         loop.remove(slot: slot)
         Socket.close(descriptor)
-        server.connectionClosed()
+        countUnsent(0)
+        server.connectionClosed(countedAddress)
     }
 
     /// A connection without a request under way is over; one with, ends behind its answer.
@@ -333,6 +338,13 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             loop.timers.cancel(stallTimer)
         }
         isStallArmed = isStalled
+    }
+
+    /// Tells the server's budget what this connection holds for its client.
+    func countUnsent(_ byteCount: Int) {
+        guard byteCount != countedBytes else { return }
+        server.budget.add(byteCount - countedBytes)
+        countedBytes = byteCount
     }
 
     /// A reset, for a regular end waits in the kernel behind the bytes nobody takes, for minutes

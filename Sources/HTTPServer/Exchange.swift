@@ -16,6 +16,13 @@ package final class Exchange {
     /// When the head was complete.
     package internal(set) var started = Instant(nanoseconds: 0)
 
+    /// Where the request's body came in a coding.
+    private var codedBody: CodedBody?
+    private var isBodyBegun = false
+    /// Of the server's budget, until the exchange ends.
+    private var reservedBytes = 0
+    /// Packs the stream that is the answer.
+    private var deflater: Deflater?
     /// What the handler keeps with the exchange until its end: who asks, say.
     package var owner: AnyObject?
     /// Fields the handler wants on whatever answer follows, names in lower case.
@@ -31,26 +38,54 @@ package final class Exchange {
     /// The whole body. Throws `.tooLarge` as soon as it is known to exceed `limit` bytes, before
     /// anything is buffered where the length was declared.
     package func readBody(limit: Int) async throws(BodyError) -> [UInt8] {
-        if let length = declaredBodyLength, length > limit { throw .tooLarge(limit: limit) }
+        if let length = declaredBodyLength {
+            guard length <= limit else { throw .tooLarge(limit: limit) }
+            try reserve(length)
+        }
         guard var body = try await nextBodyBytes() else { return [] }
         while let more = try await nextBodyBytes() {
             guard body.count + more.count <= limit else { throw .tooLarge(limit: limit) }
+            try reserve(body.count + more.count)
             body.append(contentsOf: more)
         }
         guard body.count <= limit else { throw .tooLarge(limit: limit) }
         return body
     }
 
-    /// The next bytes of the body as they arrive, at most 64 KiB at a time; nil at its end.
+    /// Has the server's budget bear `byteCount` bytes in all for this exchange, before they are
+    /// allocated. Small bodies, as nearly all are, do not count.
+    private func reserve(_ byteCount: Int) throws(BodyError) {
+        guard byteCount > 64 << 10, byteCount > reservedBytes else { return }
+        guard carrier.server.budget.reserve(byteCount - reservedBytes) else { throw .noMemory }
+        reservedBytes = byteCount
+    }
+
+    /// What the server holds for its clients is as much as it may: what can wait should wait.
+    package var serverIsShortOfMemory: Bool { carrier.server.budget.isFull }
+
+    /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
+    /// coding; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
-        try await carrier.nextBodyBytes()
+        if !isBodyBegun {
+            isBodyBegun = true
+            codedBody = try CodedBody(head, carrier.server.configuration.limits)
+        }
+        guard var body = codedBody else { return try await carrier.nextBodyBytes() }
+        defer { codedBody = body }
+        return try await body.next { [carrier] () async throws(BodyError) in
+            try await carrier.nextBodyBytes()
+        }
     }
 
     // MARK: - The response, whole
 
     /// Sends status, fields and body in one piece. `body` is left out on HEAD, with its length
     /// told. The first answer counts: one that comes behind it is a bug of the handler.
-    package func respond(_ response: Response) { carrier.respond(withAddedFields(response)) }
+    package func respond(_ response: Response) {
+        var response = withAddedFields(response)
+        response.encode(for: head, carrier.server.configuration.limits)
+        carrier.respond(response)
+    }
 
     private func withAddedFields(_ response: Response) -> Response {
         if addedFields.isEmpty { return response }
@@ -63,18 +98,42 @@ package final class Exchange {
 
     /// Sends status and fields; the body follows by `write`, chunked, until `finish`.
     package func startStream(_ response: Response) {
-        carrier.startStream(withAddedFields(response))
+        var response = withAddedFields(response)
+        deflater = response.encodeStream(for: head, carrier.server.configuration.limits)
+        carrier.startStream(response)
     }
 
     /// Queues bytes and waits while more than `Limits.streamBufferBytes` are unsent. Throws when
     /// the client is gone or was cut for reading too slowly.
     package func write(_ bytes: [UInt8]) async throws(StreamError) {
-        try await carrier.write(bytes)
+        guard let deflater, !bytes.isEmpty else { return try await carrier.write(bytes) }
+        // Each write is a burst that its reader must be able to open.
+        try await carrier.write(deflater.deflate(bytes, isLast: false))
     }
 
     /// Ends the stream regularly. A handler that returns without it cuts the connection, so that
     /// the client sees a broken response and not a short one.
-    package func finish() { carrier.finish() }
+    package func finish() {
+        carrier.finish(deflater?.deflate([], isLast: true) ?? [])
+    }
+
+    /// Another exchange begins on its connection.
+    func begin() {
+        receivedBodyBytes = 0
+        sentBytes = 0
+        isBodyBegun = false
+    }
+
+    /// Lets go of what it holds: its connection may stay idle for long.
+    func end() {
+        owner = nil
+        if !addedFields.isEmpty { addedFields = [] }
+        codedBody = nil
+        deflater = nil
+        guard reservedBytes > 0 else { return }
+        carrier.server.budget.add(-reservedBytes)
+        reservedBytes = 0
+    }
 
     // MARK: - Waiting
 
@@ -104,11 +163,10 @@ package final class Exchange {
     /// none are listed.
     package var proxiedClient: String? {
         carrier.server.configuration.proxies.ranges.isEmpty
-            ? nil : carrier.clientAddress(head)?.text
+            ? nil : carrier.clientAddress(head).text
     }
     /// Who asks, with balancers or without, as far as it tells clients apart: of IPv6 the network.
-    /// Empty where it cannot be told.
-    package var clientNetwork: String { carrier.clientAddress(head)?.client.text ?? "" }
+    package var clientNetwork: String { carrier.clientAddress(head).client.text }
 }
 
 /// A response's head and, unless it is streamed, its body.
@@ -133,6 +191,14 @@ package struct Response: Sendable {
 package enum BodyError: Error {
     /// More than the limit in bytes that was given to `readBody`.
     case tooLarge(limit: Int)
+    /// The server holds as much as it may for all its clients together.
+    case noMemory
+    /// Content-Encoding names another coding than gzip, or several.
+    case unknownCoding
+    /// The body is not the gzip it says it is, is cut short, or something follows it.
+    case malformedCoding
+    /// The body opens to more than `ratio` times its size: it is a bomb.
+    case inflatesTooMuch(ratio: Int)
     /// The client closed, stalled past its deadline, or broke the framing: whatever the handler
     /// responds, the server sends its own 400 or 408.
     case broken

@@ -13,13 +13,14 @@ protocol ExchangeCarrier: AnyObject {
     func respond(_ response: Response)
     func startStream(_ response: Response)
     func write(_ bytes: [UInt8]) async throws(StreamError)
-    func finish()
+    /// Ends the stream behind `last`, which may be empty.
+    func finish(_ last: [UInt8])
     func arm(_ wakeup: Wakeup, until deadline: Instant?)
     func disarm()
     var mustEndSoon: Bool { get }
     func ender() -> @Sendable () -> Void
     /// Who sent a request with this head.
-    func clientAddress(_ head: RequestHead) -> Address?
+    func clientAddress(_ head: RequestHead) -> Address
 }
 
 /// The wakeup of a handler that waits, and its deadline.

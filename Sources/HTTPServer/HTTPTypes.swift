@@ -12,9 +12,9 @@ package enum Method: String, Sendable, CaseIterable {
 /// Header fields that the server or the gateway asks for. The parser files them by number while it
 /// reads, so that asking costs no search and no String.
 package enum FieldName: UInt8, Sendable, CaseIterable {
-    case accept, accessControlRequestMethod, accessControlRequestPrivateNetwork, authorization
-    case connection, contentEncoding, contentLength, contentType, expect,
-        forwarded, host
+    case accept, acceptEncoding, accessControlRequestMethod, accessControlRequestPrivateNetwork
+    case authorization, connection, contentEncoding, contentLength, contentType, expect
+    case forwarded, host
     case idempotencyKey, ifEndOffset, ifNoneMatch, lastEventID, origin
     case producerEpoch, producerID, producerSequence, secFetchSite, traceparent, transferEncoding
     case userAgent, xForwardedFor
@@ -23,6 +23,7 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     package var text: String {
         switch self {
         case .accept: "accept"
+        case .acceptEncoding: "accept-encoding"
         case .accessControlRequestMethod: "access-control-request-method"
         case .accessControlRequestPrivateNetwork: "access-control-request-private-network"
         case .authorization: "authorization"
@@ -53,8 +54,8 @@ package enum FieldName: UInt8, Sendable, CaseIterable {
     /// two parsers could each believe another.
     var mayRepeat: Bool {
         switch self {
-        case .accept, .connection, .expect, .forwarded, .ifNoneMatch, .traceparent, .userAgent,
-            .xForwardedFor:
+        case .accept, .acceptEncoding, .connection, .expect, .forwarded, .ifNoneMatch, .traceparent,
+            .userAgent, .xForwardedFor:
             true
         case .accessControlRequestMethod, .accessControlRequestPrivateNetwork, .authorization,
             .contentEncoding, .contentLength, .contentType, .host, .idempotencyKey,

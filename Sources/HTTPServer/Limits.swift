@@ -2,6 +2,11 @@
 package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
+    /// Of one address; half of all, and 1,000 at least, unless told. A balancer is one address.
+    package var connectionsPerAddress: Int?
+    /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more
+    /// is answered 503.
+    package var bufferedBytes = 1 << 30
     /// Bytes of a request line, and of the target in it (RFC 9112 §3 recommends 8,000 at least).
     package var requestLineBytes = 8 << 10
     /// Bytes of a head in all, request line and fields.
@@ -31,6 +36,16 @@ package struct Limits: Sendable {
     package var lingering = Duration.seconds(2)
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
+
+    // Content codings.
+
+    /// Bytes of an answer from which on it is packed, and up to which an event loop is made to wait
+    /// for that, about 10 ms at the most.
+    package var gzipLeastBytes = 1 << 10
+    package var gzipMostBytes = 2 << 20
+    /// A request's body may open to so many bytes, and beyond them to so many times its size.
+    package var inflatedFreeBytes = 1 << 20
+    package var inflationRatio = 200
 
     // HTTP/2 (RELIABILITY.md d-2).
 

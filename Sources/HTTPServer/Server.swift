@@ -46,6 +46,7 @@ package final class Server: Sendable {
     let configuration: Configuration
     let handler: any RequestHandler
     let statistics = Counters()
+    let budget: ServerBudget
     private let loops: [EventLoop]
     private let draining = Atomic<Bool>(false)
     private let listener = Mutex<Listener?>(nil)
@@ -55,6 +56,7 @@ package final class Server: Sendable {
     {
         self.configuration = configuration
         self.handler = handler
+        budget = ServerBudget(configuration.limits)
         let count = configuration.loopCount > 0 ? configuration.loopCount : coreCount()
         loops = (0..<count).map { _ in EventLoop(time: time) }
     }
@@ -108,9 +110,13 @@ package final class Server: Sendable {
             switch listener.accept() {
             case .none: return
             case .exhausted: return pauseAccepting(listener)
-            case .connection(let descriptor):
+            case .connection(let descriptor, let address):
                 statistics.accepted.add(1)
-                guard statistics.open.now < UInt64(configuration.limits.connections) else {
+                // A balancer's connections are those of its clients.
+                let counted = configuration.proxies.trusts(address) ? nil : address.client
+                guard statistics.open.now < UInt64(configuration.limits.connections),
+                    counted.map(budget.admit) ?? true
+                else {
                     statistics.refused.add(1)
                     Socket.close(descriptor)
                     continue
@@ -120,10 +126,12 @@ package final class Server: Sendable {
                 Socket.detectVanishedPeer(descriptor, after: configuration.limits.silence)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
+                let connection = Connection(descriptor, address, loop, self)
+                connection.countedAddress = counted
                 if loop.isOnLoop {
-                    adopt(descriptor, loop)
+                    adopt(connection)
                 } else {
-                    loop.run { self.adopt(descriptor, loop) }
+                    loop.run { self.adopt(connection) }
                 }
             }
         }
@@ -140,15 +148,16 @@ package final class Server: Sendable {
         loop.timers.arm(timer, at: loop.now + .milliseconds(100))
     }
 
-    private func adopt(_ descriptor: Int32, _ loop: EventLoop) {
-        let connection = Connection(descriptor, loop, self)
-        guard !isDraining, loop.add(connection, descriptor) else {
-            Socket.close(descriptor)
-            statistics.open.subtract(1)
-            return
+    private func adopt(_ connection: Connection) {
+        guard !isDraining, connection.loop.add(connection, connection.descriptor) else {
+            Socket.close(connection.descriptor)
+            return connectionClosed(connection.countedAddress)
         }
-        Task(executorPreference: loop) { await connection.run() }
+        Task(executorPreference: connection.loop) { await connection.run() }
     }
 
-    func connectionClosed() { statistics.open.subtract(1) }
+    func connectionClosed(_ countedAddress: Address?) {
+        statistics.open.subtract(1)
+        if let countedAddress { budget.leave(countedAddress) }
+    }
 }

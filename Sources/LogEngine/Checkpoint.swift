@@ -4,7 +4,7 @@ import Platform
 ///
 ///     at  size  field
 ///      0     4  "MRCP"
-///      4     4  version            1
+///      4     4  version            2
 ///      8     4  checksum           CRC-32C of byte 12 to the end
 ///     12     4  flags              bit 0: a clean stop vouches for every segment listed
 ///     16     8  logStart           the first offset that may be read
@@ -12,8 +12,10 @@ import Platform
 ///     32     8  recoveryPoint      base offset; segments before it were synced whole
 ///     40     8  gapsAllowedBefore  compaction may have left gaps below this offset
 ///     48     4  segmentCount
-///     52    32  each segment:      base, byteCount, maxTimestamp, idle milliseconds
+///     52    40  each segment:      base, byteCount, maxTimestamp, idle milliseconds, checksum of
+///                                  the index files (-1: not known)
 ///
+/// Of version 1, which is read as well, segments have no checksum.
 /// Written as a draft, synced, renamed, and the directory synced: after a crash the old or the new
 /// is there. Where neither is, everything is scanned and nothing deleted.
 struct Checkpoint: Equatable {
@@ -22,6 +24,7 @@ struct Checkpoint: Equatable {
         var byteCount: Int64
         var maxTimestamp: Int64
         var idleMilliseconds: Int64
+        var indexChecksum: UInt32?
     }
 
     var isClean: Bool
@@ -33,9 +36,9 @@ struct Checkpoint: Equatable {
     var segments: [SealedSegment]
 
     static let headByteCount = 52
-    static let segmentByteCount = 32
+    static let segmentByteCount = 40
     private static let magic: UInt32 = 0x4D52_4350
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
 
     init(
         isClean: Bool, logStart: Int64, nextOffset: Int64, recoveryPoint: Int64,
@@ -52,11 +55,12 @@ struct Checkpoint: Equatable {
     /// nil where the bytes are not a whole, intact checkpoint of this version.
     init?(_ bytes: Span<UInt8>) {
         guard bytes.count >= Self.headByteCount, bytes.uint32(at: 0) == Self.magic,
-            bytes.uint32(at: 4) == Self.version,
+            1...Self.version ~= bytes.uint32(at: 4),
             bytes.uint32(at: 8) == crc32c(bytes.extracting(12..<bytes.count))
         else { return nil }
         let count = Int(bytes.uint32(at: 48))
-        guard bytes.count == Self.headByteCount + count * Self.segmentByteCount else { return nil }
+        let size = bytes.uint32(at: 4) == 1 ? 32 : Self.segmentByteCount
+        guard bytes.count == Self.headByteCount + count * size else { return nil }
         isClean = bytes.uint32(at: 12) & 1 != 0
         logStart = bytes.int64(at: 16)
         nextOffset = bytes.int64(at: 24)
@@ -65,12 +69,14 @@ struct Checkpoint: Equatable {
         segments = []
         segments.reserveCapacity(count)
         for index in 0..<count {
-            let at = Self.headByteCount + index * Self.segmentByteCount
+            let at = Self.headByteCount + index * size
             segments.append(
                 SealedSegment(
                     base: bytes.int64(at: at), byteCount: bytes.int64(at: at + 8),
                     maxTimestamp: bytes.int64(at: at + 16),
-                    idleMilliseconds: bytes.int64(at: at + 24)))
+                    idleMilliseconds: bytes.int64(at: at + 24),
+                    indexChecksum: size < Self.segmentByteCount
+                        ? nil : UInt32(exactly: bytes.int64(at: at + 32))))
         }
         guard logStart >= 0, nextOffset >= logStart else { return nil }
     }
@@ -92,26 +98,23 @@ struct Checkpoint: Equatable {
             bytes.appendBigEndian(segment.byteCount)
             bytes.appendBigEndian(segment.maxTimestamp)
             bytes.appendBigEndian(segment.idleMilliseconds)
+            bytes.appendBigEndian(segment.indexChecksum.map { Int64($0) } ?? -1)
         }
         bytes.setBigEndian(crc32c(bytes.span.extracting(12..<bytes.count)), at: 8)
         return bytes
     }
 
     /// The checkpoint of the partition in `directory`; nil where there is none that can be trusted.
-    static func load(_ disk: any Disk, _ directory: String) -> Checkpoint? {
+    /// One that cannot be read is neither: to go on without it would put another in its place.
+    static func load(_ disk: any Disk, _ directory: String) throws(DiskError) -> Checkpoint? {
         let path = directory + "/" + SegmentName.checkpoint
         guard disk.exists(path) else { return nil }
-        do throws(DiskError) {
-            let file = try disk.open(path, .read)
-            let byteCount = try file.byteCount()
-            guard byteCount <= Limits.checkpointBytes else { return nil }
-            var bytes: [UInt8] = []
-            try file.read(into: &bytes, count: Int(byteCount), at: 0)
-            return Checkpoint(bytes.span)
-        } catch {
-            // Unreadable counts as absent: recovery then trusts the segments alone.
-            return nil
-        }
+        let file = try disk.open(path, .read)
+        let byteCount = try file.byteCount()
+        guard byteCount <= Limits.checkpointBytes else { return nil }
+        var bytes: [UInt8] = []
+        try file.read(into: &bytes, count: Int(byteCount), at: 0)
+        return Checkpoint(bytes.span)
     }
 
     /// Puts the checkpoint in place, durably.

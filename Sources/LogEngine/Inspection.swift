@@ -10,6 +10,8 @@ package struct SegmentInspection {
         case torn(byteCount: Int64)
         /// Bytes that are not what was written: an intact batch stands behind them, at `validAt`.
         case damaged(validAt: Int64)
+        /// Intact batches that are not those which the chain file knows.
+        case misplaced
         case unreadable(DiskError)
     }
 
@@ -57,6 +59,7 @@ package struct SegmentInspection {
         case .complete: ending = .complete
         case .torn: ending = .torn(byteCount: byteCount - scan.validEnd)
         case .damaged(let validAt): ending = .damaged(validAt: validAt)
+        case .misplaced: ending = .misplaced
         case .unreadable(let error): ending = .unreadable(error)
         }
     }
@@ -86,7 +89,7 @@ package struct PartitionVerdict {
         self.disk = disk
         self.directory = directory
         let names = try disk.list(directory)
-        checkpoint = Checkpoint.load(disk, directory)
+        checkpoint = try Checkpoint.load(disk, directory)
         if names.contains(SegmentName.checkpoint), checkpoint == nil {
             find(SegmentName.checkpoint, "is not what was written", isHarmless: false)
         }
@@ -95,50 +98,69 @@ package struct PartitionVerdict {
         for name in names where name.hasSuffix(SegmentName.lost) {
             find(name, "was set aside by a recovery: never acknowledged", isHarmless: true)
         }
+        for name in names
+        where name.hasSuffix(SegmentName.cleaned) || name.hasSuffix(SegmentName.swap) {
+            find(name, "is of a compaction that a crash cut short", isHarmless: true)
+        }
     }
 
     private mutating func verify(_ base: Int64, isLast: Bool) throws(DiskError) {
         let name = SegmentName.file(base, SegmentName.log)
         var indexes = SegmentIndexes()
-        let scan = try SegmentInspection(directory + "/" + name, disk: disk, base: base) {
-            header, position, _ in
-            indexes.add(
-                relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
-                position: position, byteCount: header.batchByteCount)
+        let file = try disk.open(directory + "/" + name, .read)
+        let fileByteCount = try file.byteCount()
+        let check = ChainedScan(
+            file, byteCount: fileByteCount, base: base, gapsAllowedBefore: .max, disk: disk,
+            directory: directory,
+            visit: { header, position in
+                indexes.add(
+                    relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
+                    position: position, byteCount: header.batchByteCount)
+                batchCount += 1
+            })
+        let scan = check.scan
+        if let words = check.note { find(name, words + "; it is made anew", isHarmless: true) }
+        if let origin = check.origin {
+            find(name, "is the segment of \(origin)", isHarmless: false)
         }
         segmentCount += 1
-        batchCount += scan.batchCount
-        byteCount += scan.validByteCount
+        byteCount += scan.validEnd
         if let nextOffset, base != nextOffset {
             find(
                 name, "begins at \(base), the segment before ends at \(nextOffset)",
                 isHarmless: false)
         }
         nextOffset = scan.nextOffset
-        judge(scan, name, base, isLast: isLast)
+        judge(check, name, base, fileByteCount, isLast: isLast)
         verifyIndex(base, indexes)
     }
 
     private mutating func judge(
-        _ scan: SegmentInspection, _ name: String, _ base: Int64, isLast: Bool
+        _ check: ChainedScan, _ name: String, _ base: Int64, _ fileByteCount: Int64, isLast: Bool
     ) {
-        let place = "from byte \(scan.validByteCount), offset \(scan.nextOffset), on"
+        let scan = check.scan
+        let isLost = scan.validEnd < check.stored?.syncedEnd ?? 0
+        let place = "from byte \(scan.validEnd), offset \(scan.nextOffset), on"
         switch scan.ending {
+        case .complete where isLost:
+            find(name, "is cut short \(place): it was synced beyond", isHarmless: false)
         case .complete: break
-        case .torn(let byteCount):
+        case .torn:
             let isVouched = checkpoint?.segments.contains { $0.base == base } ?? false
             find(
-                name, "\(byteCount) bytes \(place) are no batch",
-                isHarmless: isLast && !isVouched)
+                name, "\(fileByteCount - scan.validEnd) bytes \(place) are no batch",
+                isHarmless: isLast && !isVouched && !isLost)
         case .damaged(let validAt):
             find(
                 name, "is damaged \(place); the next intact batch is at byte \(validAt)",
                 isHarmless: false)
+        case .misplaced:
+            find(name, "has other batches \(place) than were written here", isHarmless: false)
         case .unreadable(let error):
             find(name, "cannot be read \(place): \(error)", isHarmless: false)
         }
         if let vouched = checkpoint?.segments.first(where: { $0.base == base }),
-            vouched.byteCount > scan.validByteCount
+            vouched.byteCount > scan.validEnd
         {
             find(
                 name, "had \(vouched.byteCount) bytes when it was last vouched for",

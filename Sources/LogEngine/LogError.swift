@@ -6,6 +6,8 @@ package enum LogError: Error {
     /// Past the log end offset.
     case offsetOutOfRange(latest: Offset)
     case recordTooLarge(limit: Int)
+    /// Kafka's INVALID_RECORD: a compacted log takes records with a key only.
+    case recordWithoutKey
     /// ENOSPC or EDQUOT: nothing was appended; later appends may succeed.
     case storageFull
     /// A write or sync failed: no more writes until the partition is opened anew.

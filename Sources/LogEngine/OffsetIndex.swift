@@ -32,6 +32,7 @@ struct OffsetIndex: Equatable, Sendable {
     }
 
     var count: Int { entries.count }
+    var memoryByteCount: Int { entries.count * MemoryLayout<UInt64>.stride }
 
     mutating func append(relativeOffset: Int64, position: Int64) {
         entries.append(
@@ -39,8 +40,10 @@ struct OffsetIndex: Equatable, Sendable {
                 | UInt64(UInt32(truncatingIfNeeded: position)))
     }
 
-    /// Where to begin looking for the offset: at or before the batch that holds it.
-    func position(for relativeOffset: Int64) -> Int64 {
+    /// Where to begin looking for an offset of the segment that begins at `base`: at or before the
+    /// batch that holds it.
+    func start(for offset: Int64, base: Int64) -> BatchStart {
+        let relativeOffset = offset - base
         var low = 0
         var high = entries.count
         while low < high {
@@ -51,7 +54,9 @@ struct OffsetIndex: Equatable, Sendable {
                 high = middle
             }
         }
-        return low == 0 ? 0 : Int64(entries[low - 1] & 0xFFFF_FFFF)
+        guard low > 0 else { return BatchStart(position: 0, next: base) }
+        let entry = entries[low - 1]
+        return BatchStart(position: Int64(entry & 0xFFFF_FFFF), last: base + Int64(entry >> 32))
     }
 
     var encoded: [UInt8] {

@@ -1,11 +1,12 @@
 import Platform
+import Synchronization
 
 extension Partition {
     // MARK: - Hot path
 
     /// Writes the batch and schedules its sync; returns the first record's offset.
-    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.failed`, `.damaged`,
-    /// `.closed`.
+    /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.recordWithoutKey`,
+    /// `.failed`, `.damaged`, `.closed`.
     ///
     /// `isAwaited`: a call of `durable` follows. One write, no allocation but the rare index entry
     /// or segment. The checksum is made before the lock is taken: it does not cover the offset.
@@ -15,24 +16,26 @@ extension Partition {
         let recordCount = batch.recordCount
         let largestRecord = batch.largestRecordByteCount
         let maxTimestamp = batch.largestTimestamp
+        let isKeyed = batch.isKeyed
         precondition(recordCount > 0)
         guard batch.byteCount <= Limits.batchBytes else {
             throw .recordTooLarge(limit: Limits.batchBytes)
         }
         var bytes = batch.finish()
+        if compresses.load(ordering: .relaxed) { BatchCompression.compress(&bytes) }
         let (base, sync) = try state.withLock { state throws(LogError) in
             try state.checkWritable()
             guard largestRecord <= state.options.maxRecordBytes else {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
             }
+            guard isKeyed || !state.options.isCompacted else { throw .recordWithoutKey }
             if state.mustRevokeVouch { throw wait(&state, throwing: .storageFull) }
             try rollIfFull(&state, adding: bytes.count, recordCount: recordCount)
             let base = state.end
             bytes.setBigEndian(base, at: 0)
             try write(&state, bytes.span)
             Self.count(
-                &state, byteCount: bytes.count, recordCount: recordCount,
-                maxTimestamp: maxTimestamp)
+                &state, bytes.span, recordCount: recordCount, maxTimestamp: maxTimestamp)
             return (base, state.scheduleSync(isAwaited: isAwaited))
         }
         start(sync)
@@ -51,8 +54,9 @@ extension Partition {
     }
 
     private static func count(
-        _ state: inout PartitionState, byteCount: Int, recordCount: Int, maxTimestamp: Int64
+        _ state: inout PartitionState, _ batch: Span<UInt8>, recordCount: Int, maxTimestamp: Int64
     ) {
+        let byteCount = batch.count
         let active = state.segments.count - 1
         let position = state.segments[active].byteCount
         let base = state.segments[active].base
@@ -60,6 +64,7 @@ extension Partition {
         state.segments[active].indexes?.add(
             relativeOffset: last - base, maxTimestamp: maxTimestamp,
             position: position, byteCount: byteCount)
+        state.segments[active].chain?.add(batch, nextOffset: last + 1)
         state.segments[active].byteCount = position + Int64(byteCount)
         state.segments[active].maxTimestamp = max(
             state.segments[active].maxTimestamp, maxTimestamp)
@@ -115,7 +120,9 @@ extension Partition {
     /// durable only after the sealed one and the directory entry are: see `syncOnce`.
     func roll(_ state: inout PartitionState) throws(LogError) {
         let file: any DiskFile
+        let chain = SegmentChain(place(state.end))
         do throws(DiskError) {
+            try ChainFile.begin(chain, disk, directory)
             file = try disk.open(path(state.end, SegmentName.log), .readWrite)
         } catch {
             // Nothing was written; with space or descriptors back, the next append may succeed.
@@ -123,6 +130,7 @@ extension Partition {
         }
         var segment = Segment(base: state.end, file: file, openedAt: time.now())
         segment.indexes = SegmentIndexes()
+        segment.chain = chain
         state.segments.append(segment)
         state.isDirectoryDirty = true
     }

@@ -8,6 +8,7 @@ extension Partition {
         defer { abandon() }
         // Appends end here; what waits for the disk is still served.
         state.withLock { $0.isClosing = true }
+        quiesce()
         let error: DiskError? = syncing.withLock { _ in
             while syncOnce() {}
             return vouch()
@@ -23,6 +24,10 @@ extension Partition {
         tellAll()
     }
 
+    /// Returns when compaction of a partition that is closed, or is being closed, changes no more
+    /// files. Blocks; for workers.
+    package func quiesce() { swapping.withLock { _ in } }
+
     private func failureToClose() -> String? {
         state.withLock { state in
             if case .failed(let words) = state.status { return words }
@@ -32,14 +37,15 @@ extension Partition {
 
     /// With everything synced and `syncing` held: says that all is well, if it is.
     private func vouch() -> DiskError? {
-        let active: (base: Int64, indexes: SegmentIndexes?)? = state.withLock { state in
-            guard case .open = state.status, state.durable.offset == state.end,
-                let active = state.segments.last
-            else { return nil }
-            return (active.base, active.indexes)
+        let active: Segment? = state.withLock { state in
+            guard case .open = state.status, state.durable.offset == state.end else { return nil }
+            return state.segments.last
         }
         guard let active else { return nil }
-        active.indexes?.store(disk, directory, active.base)
+        if let indexes = active.indexes {
+            note(indexes.checksum, of: active)
+            indexes.store(disk, directory, active.base)
+        }
         do throws(DiskError) {
             try storeCheckpoint(isClean: true)
             return nil

@@ -28,12 +28,20 @@ extension Partition {
         var reading = BatchReading(offset: offset, maxBytes: maxBytes)
         var isIndexFresh = false
         while true {
-            guard try take(&reading, at: &place, mayWait: mayWait) else { return nil }
+            if place.file == nil || place.start == nil {
+                guard mayWait else { return nil }
+                guard try open(&place, for: reading.offset) else {
+                    // Deleted, or made one with the segments before it.
+                    guard reading.bytes.isEmpty, let again = try locate(offset) else { break }
+                    place = again
+                    continue
+                }
+            }
+            guard try take(&reading, at: place, mayWait: mayWait) else { return nil }
             if reading.damage != nil, reading.bytes.isEmpty, place.isFromIndex, !isIndexFresh {
                 // The index may be what is damaged: it leads to a place where no batch begins.
                 guard mayWait else { return nil }
-                place.position = try loadIndexes(place.base, anew: true).offsets.position(
-                    for: offset - place.base)
+                _ = try open(&place, for: offset, anew: true)
                 reading = BatchReading(offset: offset, maxBytes: maxBytes)
                 isIndexFresh = true
                 continue
@@ -43,28 +51,32 @@ extension Partition {
             else { break }
             place = following
         }
-        return try finish(reading, base: place.base)
+        return try finish(reading, place)
+    }
+
+    /// Finds the file, and in it the place of `offset`; false where the segment is gone.
+    private func open(
+        _ place: inout ReadPlace, for offset: Int64, anew: Bool = false
+    ) throws(LogError) -> Bool {
+        guard let segment = try openSegment(place.base, anew: anew) else { return false }
+        let known = place.generation == segment.generation && !anew ? place.start : nil
+        place.file = segment.file
+        place.start = known ?? segment.indexes.offsets.start(for: offset, base: place.base)
+        place.isFromIndex = place.isFromIndex || known == nil
+        place.end = segment.end
+        place.generation = segment.generation
+        place.gapsAllowedBefore = segment.gapsAllowedBefore
+        return true
     }
 
     /// Takes from one segment; false where it would wait and may not.
     private func take(
-        _ reading: inout BatchReading, at place: inout ReadPlace, mayWait: Bool
+        _ reading: inout BatchReading, at place: ReadPlace, mayWait: Bool
     ) throws(LogError) -> Bool {
-        if place.file == nil || place.position == nil {
-            guard mayWait else { return false }
-            place.file = try openFile(place.base)
-        }
-        guard let file = place.file else { return false }
-        let position: Int64
-        if let known = place.position {
-            position = known
-        } else {
-            let indexes = try loadIndexes(place.base)
-            position = indexes.offsets.position(for: reading.offset - place.base)
-        }
+        guard let file = place.file, let start = place.start else { return false }
         do throws(DiskError) {
             return try reading.take(
-                file, from: position, to: place.end, mayWait: mayWait,
+                file, from: start, to: place.end, mayWait: mayWait,
                 gapsAllowedBefore: place.gapsAllowedBefore)
         } catch {
             throw .disk(error)
@@ -72,14 +84,18 @@ extension Partition {
     }
 
     /// Hands the bytes out, or says what is wrong where there are none.
-    private func finish(_ reading: BatchReading, base: Int64) throws(LogError) -> [UInt8] {
-        if reading.bytes.isEmpty, let words = reading.damage {
-            throw .damaged(at: Offset(reading.offset), words)
+    private func finish(_ reading: BatchReading, _ place: ReadPlace) throws(LogError) -> [UInt8] {
+        if reading.bytes.isEmpty {
+            // What is below the high watermark is in some batch, unless compaction took it.
+            let isGone = reading.offset >= place.gapsAllowedBefore
+            if let words = reading.damage ?? (isGone ? "no batch has the offset" : nil) {
+                throw .damaged(at: Offset(reading.offset), words)
+            }
         }
         state.withLock { state in
-            if let end = reading.end {
+            if let end = reading.end, state.generation(of: place.base) == place.generation {
                 state.marks.insert(
-                    LogMark(offset: reading.offset, segment: base, position: end))
+                    LogMark(offset: reading.offset, segment: place.base, position: end))
             }
             state.statistics.readBytes &+= UInt64(reading.bytes.count)
         }
@@ -102,7 +118,9 @@ extension Partition {
                 }
                 return nil
             }
-            return Self.place(state, of: offset, in: state.segmentIndex(holding: offset))
+            let index = state.segmentIndex(holding: offset)
+            state.segments[index].isRead = true
+            return Self.place(state, of: offset, in: index)
         }
     }
 
@@ -120,20 +138,21 @@ extension Partition {
         _ state: PartitionState, of offset: Int64, in index: Int
     ) -> ReadPlace {
         let segment = state.segments[index]
-        var position = segment.indexes?.offsets.position(for: offset - segment.base)
-        var isFromIndex = true
+        var start: BatchStart?
+        var isFromIndex = false
         if offset == segment.base {
-            position = 0
-            isFromIndex = false
+            start = BatchStart(position: 0, next: offset)
         } else if let mark = state.marks.mark(of: offset), mark.segment == segment.base {
-            position = mark.position
-            isFromIndex = false
+            start = BatchStart(position: mark.position, next: offset)
+        } else {
+            start = segment.indexes?.offsets.start(for: offset, base: segment.base)
+            isFromIndex = true
         }
         let next = index + 1 < state.segments.count ? state.segments[index + 1].base : nil
         return ReadPlace(
-            base: segment.base, file: segment.file, position: position, isFromIndex: isFromIndex,
+            base: segment.base, file: segment.file, start: start, isFromIndex: isFromIndex,
             end: state.readableEnd(index), nextBase: next,
-            gapsAllowedBefore: state.gapsAllowedBefore)
+            gapsAllowedBefore: state.gapsAllowedBefore, generation: segment.generation)
     }
 }
 
@@ -142,12 +161,14 @@ private struct ReadPlace: Sendable {
     var base: Int64
     var file: (any DiskFile)?
     /// nil: the index has to be asked.
-    var position: Int64?
+    var start: BatchStart?
     var isFromIndex: Bool
     /// Where durable bytes end.
     var end: Int64
     var nextBase: Int64?
     var gapsAllowedBefore: Int64
+    /// Of the segment that `file`, `start` and `end` belong to.
+    var generation: Int
 }
 
 /// Batches on their way from one or more segments to a reader.
@@ -171,21 +192,21 @@ struct BatchReading {
     /// Takes batches of one segment, from `start`, which is at or before the wanted one, to
     /// `limit`. False where it would wait and may not; the reading is of no use then.
     mutating func take(
-        _ file: any DiskFile, from start: Int64, to limit: Int64, mayWait: Bool,
+        _ file: any DiskFile, from start: BatchStart, to limit: Int64, mayWait: Bool,
         gapsAllowedBefore: Int64
     ) throws(DiskError) -> Bool {
         let before = bytes.count
         // In `bytes`: the first batch to keep, and where the next one begins.
         var kept = before
         var cursor = before
-        var expected: Int64?
+        var order = BatchOrder(start, gapsAllowedBefore: gapsAllowedBefore)
         defer {
             bytes.removeLast(bytes.count - cursor)
             bytes.removeSubrange(before..<kept)
         }
         var wanted = max(maxBytes - before, Limits.readChunk)
         while true {
-            let position = start + Int64(cursor - before)
+            let position = start.position + Int64(cursor - before)
             guard position < limit else { break }
             let rest = SourceRange(file: file, position: position, limit: limit, mayWait: mayWait)
             guard try fill(rest, cursor, RecordBatchHeader.byteCount, atLeast: wanted) else {
@@ -202,11 +223,8 @@ struct BatchReading {
                 return true
             }
             guard try fill(rest, cursor, count, atLeast: count) else { return false }
-            if let words = fault(header, at: cursor, expected, gapsAllowedBefore) {
-                return stop(words)
-            }
+            if let words = fault(header, at: cursor, &order) { return stop(words) }
             cursor += count
-            expected = header.nextOffset
             if isWanted {
                 offset = header.nextOffset
                 end = position + Int64(count)
@@ -250,13 +268,11 @@ struct BatchReading {
 
     /// What is wrong with a batch, in words; nil if nothing is.
     private func fault(
-        _ header: RecordBatchHeader, at index: Int, _ expected: Int64?, _ gapsAllowedBefore: Int64
+        _ header: RecordBatchHeader, at index: Int, _ order: inout BatchOrder
     ) -> String? {
         guard header.isIntact(bytes.span, at: index) else { return "its checksum does not match" }
-        if let expected, header.baseOffset < expected { return "offsets go backwards" }
-        let mayGap = header.baseOffset < gapsAllowedBefore
-        if let expected, header.baseOffset > expected, !mayGap { return "offsets are missing" }
-        if header.baseOffset > offset, !mayGap { return "the offset is missing" }
-        return nil
+        if let words = order.take(header) { return words }
+        return header.baseOffset > offset && !order.mayGap(before: header)
+            ? "the offset is missing" : nil
     }
 }

@@ -11,10 +11,11 @@ package import Platform
 extension Partition {
     /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.
     /// `progress` is called now and then with the bytes scanned since its last call. `workers` runs
-    /// syncs and cold reads.
+    /// syncs and cold reads. `openSegments` is one for all partitions that share a budget.
     package static func open(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
-        options: PartitionOptions, progress: @Sendable (Int64) -> Void
+        openSegments: OpenSegments = OpenSegments(), options: PartitionOptions,
+        progress: @Sendable (Int64) -> Void
     ) throws(LogError) -> Partition {
         do throws(DiskError) {
             if !disk.exists(directory) {
@@ -27,7 +28,8 @@ extension Partition {
                 directory, disk: disk, now: time.now(), options: options)
             try recovery.run(progress)
             return Partition(
-                directory, disk: disk, time: time, workers: workers, state: recovery.state)
+                directory, disk: disk, time: time, workers: workers, openSegments: openSegments,
+                state: recovery.state)
         } catch {
             throw .disk(error)
         }

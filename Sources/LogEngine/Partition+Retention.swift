@@ -40,7 +40,7 @@ extension Partition {
         } catch {
             throw error.isStorageFull ? .storageFull : .disk(error)
         }
-        removeFiles(of: dropSegments())
+        swapping.withLock { _ in removeFiles(of: dropSegments()) }
         return logStart
     }
 
@@ -128,7 +128,6 @@ extension Partition {
             }
             let dropped = state.segments.prefix(count).map(\.base)
             state.segments.removeFirst(count)
-            state.openSealed.removeAll { $0 < state.segments[0].base }
             return dropped
         }
     }
@@ -136,7 +135,7 @@ extension Partition {
     /// Removes files no one can find any more. Who reads one still holds it.
     private func removeFiles(of bases: [Int64]) {
         for base in bases {
-            for suffix in [SegmentName.index, SegmentName.timeIndex, SegmentName.log] {
+            for suffix in SegmentName.all {
                 do throws(DiskError) {
                     try disk.remove(path(base, suffix))
                 } catch {

@@ -1,88 +1,148 @@
 import Platform
 
+/// A segment to read from, as one moment saw it: file, indexes and length fit each other, whatever
+/// compaction puts in its place meanwhile.
+struct OpenSegment: Sendable {
+    var file: any DiskFile
+    var indexes: SegmentIndexes
+    /// Where durable bytes end.
+    var end: Int64
+    var generation: Int
+    var gapsAllowedBefore: Int64
+}
+
 /// Files and indexes of sealed segments, which are opened when someone reads them.
 extension Partition {
-    /// The segment's file, opened if need be. Blocks; for workers.
-    func openFile(_ base: Int64) throws(LogError) -> any DiskFile {
-        let known = state.withLock { state in
-            state.segmentIndex(base: base).flatMap { state.segments[$0].file }
+    /// The segment that begins at `base`, opened, its indexes loaded or made from the log if need
+    /// be, or in any case with `anew`; nil where there is none any more: it was deleted, or
+    /// compaction made it one with those before it. Blocks; for workers.
+    func openSegment(_ base: Int64, anew: Bool = false) throws(LogError) -> OpenSegment? {
+        while true {
+            let found: (segment: Segment, end: Int64, gaps: Int64)? = state.withLock { state in
+                state.segmentIndex(base: base).map {
+                    (state.segments[$0], state.readableEnd($0), state.gapsAllowedBefore)
+                }
+            }
+            guard let (segment, end, gaps) = found else { return nil }
+            if let file = segment.file, let indexes = segment.indexes, !anew {
+                return OpenSegment(
+                    file: file, indexes: indexes, end: end, generation: segment.generation,
+                    gapsAllowedBefore: gaps)
+            }
+            guard let file = try file(of: segment) else { continue }
+            let (indexes, isNew) = indexes(of: segment, file, gaps, anew: anew)
+            // Where another took its place meanwhile, what was opened may be of either.
+            guard keepOpen(segment, file, indexes) else { continue }
+            if isNew { storeIndexes(indexes, of: segment) }
+            return OpenSegment(
+                file: file, indexes: indexes, end: end, generation: segment.generation,
+                gapsAllowedBefore: gaps)
         }
-        if let known { return known }
-        let opened: any DiskFile
-        do throws(DiskError) {
-            opened = try disk.open(path(base, SegmentName.log), .read)
-        } catch {
-            throw error.isNotFound ? gone(base) : .disk(error)
-        }
-        keepOpen(base) { $0.file = opened }
-        return opened
     }
 
-    /// The segment's indexes, loaded or made from the log if need be, or in any case with `anew`.
-    /// Blocks; for workers.
-    func loadIndexes(_ base: Int64, anew: Bool = false) throws(LogError) -> SegmentIndexes {
-        let (segment, gapsAllowedBefore) = state.withLock { state in
-            (state.segmentIndex(base: base).map { state.segments[$0] }, state.gapsAllowedBefore)
+    /// nil where the file is gone because the segment is.
+    private func file(of segment: Segment) throws(LogError) -> (any DiskFile)? {
+        if let file = segment.file { return file }
+        do throws(DiskError) {
+            return try disk.open(path(segment.base, SegmentName.log), .read)
+        } catch {
+            guard error.isNotFound else { throw .disk(error) }
+            let (isThere, isClosed) = state.withLock { state in
+                if case .closed = state.status { return (true, true) }
+                return (state.generation(of: segment.base) == segment.generation, false)
+            }
+            if isClosed { throw .closed }
+            guard isThere else { return nil }
+            throw .damaged(at: Offset(segment.base), "the segment's file is missing")
         }
-        guard let segment else { throw gone(base) }
-        if let known = segment.indexes, !anew { return known }
-        let byteCount = segment.byteCount
-        let file = try openFile(base)
-        if !anew, let indexes = SegmentIndexes.load(disk, directory, segment) {
-            keepOpen(base) { $0.indexes = indexes }
-            return indexes
+    }
+
+    /// The segment's indexes, and whether they were made from the log, whole.
+    private func indexes(
+        of segment: Segment, _ file: any DiskFile, _ gapsAllowedBefore: Int64, anew: Bool
+    ) -> (SegmentIndexes, isNew: Bool) {
+        if !anew {
+            if let known = segment.indexes { return (known, false) }
+            if let loaded = SegmentIndexes.load(disk, directory, segment) { return (loaded, false) }
         }
         let scan = SegmentScan(
-            file, byteCount: byteCount, base: base, gapsAllowedBefore: gapsAllowedBefore)
-        // The active segment has grown meanwhile; its own index, made in memory, is right.
-        keepOpen(base) { if $0.byteCount == byteCount { $0.indexes = scan.indexes } }
-        if scan.ending == .complete { scan.indexes.store(disk, directory, base) }
-        return scan.indexes
+            file, byteCount: segment.byteCount, base: segment.base,
+            gapsAllowedBefore: gapsAllowedBefore)
+        return (scan.indexes, scan.ending == .complete)
+    }
+
+    /// Notes what was opened, within the budget. False where the segment is another by now.
+    @discardableResult
+    func keepOpen(
+        _ segment: Segment, _ file: (any DiskFile)?, _ indexes: SegmentIndexes?
+    ) -> Bool {
+        let (isThere, isNew) = state.withLock { state in
+            let base = segment.base
+            guard let index = state.segmentIndex(base: base),
+                state.segments[index].generation == segment.generation
+            else { return (false, false) }
+            // The active segment's own index, made in memory, has grown meanwhile and is right.
+            if base < state.durable.segment || state.segments[index].indexes == nil {
+                state.segments[index].file = file
+                state.segments[index].indexes = indexes
+            }
+            guard base < state.durable.segment, segment.isInPlace, !state.segments[index].isCounted
+            else { return (true, false) }
+            state.segments[index].isCounted = true
+            state.segments[index].isRead = false
+            return (true, true)
+        }
+        if isNew { openSegments.add(self, segment, indexes) }
+        return isThere
     }
 
     /// After a roll: writes the indexes of the segments that were sealed and are durable now.
     func writeSealedIndexes() {
-        let sealed: [(base: Int64, indexes: SegmentIndexes)] = state.withLock { state in
-            var sealed: [(base: Int64, indexes: SegmentIndexes)] = []
+        let sealed: [Segment] = state.withLock { state in
+            var sealed: [Segment] = []
             for segment in state.segments.dropLast().reversed() {
-                guard segment.base < state.durable.segment, let indexes = segment.indexes,
-                    !state.openSealed.contains(segment.base)
+                guard segment.base < state.durable.segment, segment.indexes != nil,
+                    !segment.isCounted
                 else { break }
-                sealed.append((segment.base, indexes))
+                sealed.append(segment)
             }
             return sealed
         }
         for segment in sealed.reversed() {
-            segment.indexes.store(disk, directory, segment.base)
-            keepOpen(segment.base) { _ in }
+            guard let indexes = segment.indexes else { continue }
+            storeIndexes(indexes, of: segment)
+            keepOpen(segment, segment.file, indexes)
         }
     }
 
-    /// Notes what was opened, and lets go of the sealed segment that was used longest ago if there
-    /// are too many. Who still reads it holds its file.
-    private func keepOpen(_ base: Int64, _ change: (inout Segment) -> Void) {
-        state.withLock { state in
-            guard let index = state.segmentIndex(base: base) else { return }
-            change(&state.segments[index])
-            guard base < state.durable.segment else { return }
-            state.openSealed.removeAll { $0 == base }
-            state.openSealed.append(base)
-            guard state.openSealed.count > Limits.openSealedSegments else { return }
-            let oldest = state.openSealed.removeFirst()
-            guard let evicted = state.segmentIndex(base: oldest) else { return }
-            state.segments[evicted].file = nil
-            state.segments[evicted].indexes = nil
+    /// Writes the index files of a segment, unless compaction has put another in its place: an
+    /// index of the old one would lead readers of the new one past records.
+    func storeIndexes(_ indexes: SegmentIndexes, of segment: Segment) {
+        swapping.withLock { _ in
+            if note(indexes.checksum, of: segment) { indexes.store(disk, directory, segment.base) }
         }
     }
 
-    /// What a call says that meant a segment which is no longer there.
-    private func gone(_ base: Int64) -> LogError {
+    /// Between a roll's sync and its checkpoint, which tells the next run what the files hold.
+    func noteIndexChecksums(before active: Int64) {
+        let sealed = state.withLock { state in
+            state.segments[state.segmentIndex(holding: state.durable.segment)...]
+                .filter { $0.base < active }
+        }
+        for segment in sealed {
+            if let indexes = segment.indexes { note(indexes.checksum, of: segment) }
+        }
+    }
+
+    /// False where another segment is in its place by now.
+    @discardableResult
+    func note(_ indexChecksum: UInt32, of segment: Segment) -> Bool {
         state.withLock { state in
-            if case .closed = state.status { return .closed }
-            if base < state.logStart || state.segmentIndex(base: base) == nil {
-                return .offsetTrimmed(earliest: Offset(state.logStart))
-            }
-            return .damaged(at: Offset(base), "the segment's file is missing")
+            guard let index = state.segmentIndex(base: segment.base),
+                state.segments[index].generation == segment.generation
+            else { return false }
+            state.segments[index].indexChecksum = indexChecksum
+            return true
         }
     }
 }

@@ -34,6 +34,8 @@ extension Partition {
     private struct SyncPlan {
         var mark: LogMark
         var files: [any DiskFile]
+        /// Of the same segments, as they are at the mark.
+        var chains: [SegmentChain]
         var hasRolled: Bool
         var start: Instant
     }
@@ -65,8 +67,8 @@ extension Partition {
     /// One round, on a worker that holds `syncing`. False when nothing was left to sync.
     ///
     /// The order makes the high watermark honest: data of sealed segments, data of the active one,
-    /// the directory entries, the checkpoint that moves the recovery point; only then those who
-    /// wait.
+    /// the directory entries, the checkpoint that moves the recovery point; then the chain's mark,
+    /// which says that all this is done, and those who wait.
     func syncOnce() -> Bool {
         revokeVouch()
         guard let plan = planSync() else { return false }
@@ -81,13 +83,16 @@ extension Partition {
         }
         do throws(DiskError) {
             if plan.hasRolled {
+                try sealChains(plan.chains, active: plan.mark.segment)
                 try disk.syncDirectory(directory)
+                noteIndexChecksums(before: plan.mark.segment)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {
             settle(failing: "\(error)")
             return false
         }
+        if !plan.hasRolled, let chain = plan.chains.last { store(chain) }
         settle(plan.mark, since: plan.start)
         if plan.hasRolled { writeSealedIndexes() }
         return true
@@ -145,8 +150,11 @@ extension Partition {
             let mark = LogMark(
                 offset: state.end, segment: state.segments[active].base,
                 position: state.segments[active].byteCount)
-            let files = state.segments[first...].compactMap(\.file)
-            return (SyncPlan(mark: mark, files: files, hasRolled: hasRolled, start: now), false)
+            let plan = SyncPlan(
+                mark: mark, files: state.segments[first...].compactMap(\.file),
+                chains: state.segments[first...].compactMap(\.chain), hasRolled: hasRolled,
+                start: now)
+            return (plan, false)
         }
         if mustTell { tellAll() }
         return plan
@@ -169,6 +177,8 @@ extension Partition {
             state.statistics.syncNanoseconds &+= UInt64(
                 max(0, took.components.attoseconds / 1_000_000_000)
                     + max(0, took.components.seconds) * 1_000_000_000)
+            // The scrubber may have found damage meanwhile; then those who wait hear of that.
+            guard case .open = state.status else { return ([], []) }
             let hasAdvanced = mark.offset > state.durable.offset
             state.durable = mark
             guard hasAdvanced else { return ([], []) }

@@ -11,9 +11,9 @@ extension Partition {
         return try result.get()
     }
 
-    /// Where to look: segments by base offset, as they were at one moment.
+    /// Where to look: base offsets of segments, as they were at one moment.
     private struct Search {
-        var segments: [(base: Int64, end: Int64)]
+        var segments: [Int64]
         var logStart: Int64
         var highWatermark: Int64
     }
@@ -23,35 +23,52 @@ extension Partition {
             if case .closed = state.status { throw .closed }
             let segments = state.segments.indices.compactMap { index in
                 let segment = state.segments[index]
-                let end = state.readableEnd(index)
-                return end > 0 && segment.maxTimestamp >= timestamp ? (segment.base, end) : nil
+                let isWanted = state.readableEnd(index) > 0 && segment.maxTimestamp >= timestamp
+                return isWanted ? segment.base : nil
             }
             return Search(
                 segments: segments, logStart: state.logStart,
                 highWatermark: state.durable.offset)
         }
-        for segment in search.segments {
-            let found = try find(timestamp, in: segment.base, end: segment.end, search)
+        for base in search.segments {
+            guard let segment = try openSegment(base) else {
+                // Deleted, or made one with those before it: look again.
+                return try find(atOrAfter: timestamp)
+            }
+            let found: Int64?
+            do throws(LogError) {
+                found = try find(timestamp, in: segment, base, search)
+            } catch {
+                // The index may be what is damaged.
+                guard case .damaged = error, let anew = try openSegment(base, anew: true) else {
+                    throw error
+                }
+                found = try find(timestamp, in: anew, base, search)
+            }
             if let found { return Offset(found) }
         }
         return Offset(search.highWatermark)
     }
 
     private func find(
-        _ timestamp: Int64, in base: Int64, end: Int64, _ search: Search
+        _ timestamp: Int64, in segment: OpenSegment, _ base: Int64, _ search: Search
     ) throws(LogError) -> Int64? {
-        let indexes = try loadIndexes(base)
-        let file = try openFile(base)
-        let newest = indexes.times.relativeOffset(before: timestamp)
-        var position = indexes.offsets.position(for: max(newest, search.logStart - base))
-        var window = ScanWindow(file, byteCount: end)
-        while position < end {
+        let newest = segment.indexes.times.relativeOffset(before: timestamp)
+        let start = segment.indexes.offsets.start(
+            for: max(base + newest, search.logStart), base: base)
+        var order = BatchOrder(start, gapsAllowedBefore: segment.gapsAllowedBefore)
+        var position = start.position
+        var window = ScanWindow(segment.file, byteCount: segment.end)
+        while position < segment.end {
             do throws(DiskError) {
                 guard try window.holds(RecordBatchHeader.byteCount, at: position) else { break }
             } catch { throw .disk(error) }
             guard
                 let header = RecordBatchHeader(window.bytes.span, at: window.index(of: position))
             else { throw .damaged(at: Offset(base), "no batch at byte \(position)") }
+            if let words = order.take(header) {
+                throw .damaged(at: Offset(base), "the batch at byte \(position): \(words)")
+            }
             if header.maxTimestamp >= timestamp, header.lastOffset >= search.logStart {
                 let batch = try batch(header, &window, at: position)
                 let found = try Self.first(atOrAfter: timestamp, in: batch, from: search.logStart)

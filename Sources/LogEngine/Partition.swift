@@ -7,6 +7,13 @@ package struct PartitionOptions: Equatable, Sendable {
     package var maxRecordBytes = 1 << 20
     package var retentionBytes: Int64?
     package var retentionMs: Int64?
+    /// Of each key only the latest record counts (`cleanupPolicy: compact`): records without a key
+    /// are refused, and `compact` removes what is overruled.
+    package var isCompacted = false
+    /// How long a tombstone stays once compaction has removed what it ended, so that whoever reads
+    /// from before it learns of it. Kafka's `delete.retention.ms`.
+    package var deleteRetentionMs: Int64 = 24 * 60 * 60 * 1000
+    package var compressionType = CompressionType.none
 
     package init() {}
 }
@@ -17,27 +24,36 @@ package struct PartitionOptions: Equatable, Sendable {
 /// Thread-safe. Nothing here waits for the disk on the caller's thread except `open`, `close` and
 /// `remove`, which are called from workers.
 ///
-/// Locks, in the order they may be taken: `syncing`, `checkpointing`, `state`. The first two are
-/// held over system calls and taken by workers only; `state` is never held over a sync or a read.
+/// Locks, in the order they may be taken: `syncing`, `swapping`, `checkpointing`, `state`. All but
+/// the last are held over system calls and taken by workers only; `state` is never held over a sync
+/// or a read.
 package final class Partition: Sendable {
     let directory: String
     let disk: any Disk
     let time: any TimeSource
     let workers: WorkerPool
+    let openSegments: OpenSegments
     let state: Mutex<PartitionState>
+    /// Of the options, for appends, which compress before they take the lock.
+    let compresses: Atomic<Bool>
     /// Held while files are synced: the error of one sync must not be missed by another.
     let syncing = Mutex<Void>(())
+    /// Held while files of sealed segments come and go: an index must not be written for a segment
+    /// that is no longer there.
+    let swapping = Mutex<Void>(())
     /// Held while a checkpoint is made and stored, so that none overtakes a later one.
     let checkpointing = Mutex<Void>(())
 
     init(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
-        state: sending PartitionState
+        openSegments: OpenSegments, state: sending PartitionState
     ) {
         self.directory = directory
         self.disk = disk
         self.time = time
         self.workers = workers
+        self.openSegments = openSegments
+        compresses = Atomic(state.options.compressionType == .gzip)
         self.state = Mutex(state)
     }
 
@@ -48,6 +64,9 @@ package final class Partition: Sendable {
     package var byteCount: Int64 {
         state.withLock { $0.segments.reduce(0) { $0 &+ $1.byteCount } }
     }
+
+    /// What opening mended beside cutting off a torn tail, in words for an operator.
+    package var notes: [String] { state.withLock { $0.notes } }
 
     /// Why no more is written, in words for an operator; nil while all is well.
     package var failure: String? {
@@ -60,7 +79,10 @@ package final class Partition: Sendable {
         }
     }
 
-    package func configure(_ options: PartitionOptions) { state.withLock { $0.options = options } }
+    package func configure(_ options: PartitionOptions) {
+        state.withLock { $0.options = options }
+        compresses.store(options.compressionType == .gzip, ordering: .relaxed)
+    }
 
     package struct Statistics: Sendable {
         package var appendedRecords: UInt64 = 0
@@ -68,6 +90,14 @@ package final class Partition: Sendable {
         package var readBytes: UInt64 = 0
         package var syncCount: UInt64 = 0
         package var syncNanoseconds: UInt64 = 0
+        package var compactionPassCount: UInt64 = 0
+        /// Bytes compaction read, and those of them it did not write again.
+        package var compactionReadBytes: UInt64 = 0
+        package var compactionRemovedBytes: UInt64 = 0
+        package var scrubbedBytes: UInt64 = 0
+        /// Places where the scrubber found damage, and chain files it made anew.
+        package var scrubbedDamage: UInt64 = 0
+        package var chainsMadeAnew: UInt64 = 0
     }
     package var statistics: Statistics { state.withLock { $0.statistics } }
 
@@ -100,6 +130,8 @@ package final class Partition: Sendable {
     }
 
     // MARK: - Files
+
+    func place(_ base: Int64) -> SegmentPlace { SegmentPlace(directory: directory, base: base) }
 
     func path(_ base: Int64, _ suffix: String) -> String {
         directory + "/" + SegmentName.file(base, suffix)

@@ -47,11 +47,20 @@ struct PartitionState: Sendable {
     var waiters = SyncWaiters()
     var watchers = Watchers()
     var marks = RecentMarks()
-    /// Base offsets of sealed segments that are kept open, the latest last.
-    var openSealed: [Int64] = []
+    /// How many segments compaction has replaced.
+    var generations = 0
+    /// nil until compaction has asked for it.
+    var compaction: CompactionState?
+    /// Compaction runs, or has met damage: not to be begun (again).
+    var isCompacting = false
+    var compactionFailure: String?
+    /// When this run opened the partition.
+    let openedAt: Instant
     /// When ages were last written down.
     var agesSavedAt: Instant
     var statistics = Partition.Statistics()
+    /// What recovery mended, in words for an operator.
+    var notes: [String] = []
 
     /// The index in `segments` of the one that holds `offset`: the last that begins at or before
     /// it.
@@ -69,6 +78,11 @@ struct PartitionState: Sendable {
     func segmentIndex(base: Int64) -> Int? {
         let index = segmentIndex(holding: base)
         return segments[index].base == base ? index : nil
+    }
+
+    /// What the segment with this base offset is now; nil if it is gone.
+    func generation(of base: Int64) -> Int? {
+        segmentIndex(base: base).map { segments[$0].generation }
     }
 
     /// Where durable bytes end in the segment at `index`.
@@ -136,7 +150,7 @@ struct PartitionState: Sendable {
             segments: listed.map {
                 Checkpoint.SealedSegment(
                     base: $0.base, byteCount: $0.byteCount, maxTimestamp: $0.maxTimestamp,
-                    idleMilliseconds: $0.idleMilliseconds(now))
+                    idleMilliseconds: $0.idleMilliseconds(now), indexChecksum: $0.indexChecksum)
             })
     }
 }
@@ -146,6 +160,13 @@ struct PartitionState: Sendable {
 struct RecentMarks: Sendable {
     private var marks = [LogMark](
         repeating: LogMark(offset: -1, segment: -1, position: -1), count: 64)
+
+    /// Forgets the places in segments of these base offsets.
+    mutating func remove(segments: Range<Int64>) {
+        for index in marks.indices where segments.contains(marks[index].segment) {
+            marks[index] = LogMark(offset: -1, segment: -1, position: -1)
+        }
+    }
 
     mutating func insert(_ mark: LogMark) { marks[Self.place(mark.offset)] = mark }
 

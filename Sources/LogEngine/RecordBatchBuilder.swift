@@ -16,6 +16,8 @@ package struct RecordBatchBuilder: Sendable {
     package private(set) var recordCount = 0
     /// Bytes of the largest record so far, as encoded.
     package private(set) var largestRecordByteCount = 0
+    /// Whether every record so far has a key.
+    package private(set) var isKeyed = true
 
     package init() {}
 
@@ -52,6 +54,7 @@ package struct RecordBatchBuilder: Sendable {
         Varint.append(Int64(headers.count), to: &bytes)
         bytes.append(headers.bytes.span)
         recordCount += 1
+        if key == nil { isKeyed = false }
         largestRecordByteCount = max(largestRecordByteCount, bytes.count - before)
         return true
     }

@@ -22,6 +22,8 @@ package struct RecordBatchHeader: Equatable, Sendable {
     static let prefixByteCount = 12
     /// The first byte under the checksum.
     static let checksumStart = 21
+    static let maxTimestampStart = 35
+    static let recordCountStart = 57
 
     package var baseOffset: Int64
     /// Bytes of the whole batch, this header included.
@@ -75,6 +77,18 @@ package struct RecordBatchHeader: Equatable, Sendable {
         guard bytes.count - position >= batchByteCount else { return false }
         let start = position + Self.checksumStart
         return crc32c(bytes.extracting(start..<position + batchByteCount)) == checksum
+    }
+
+    /// Makes length and checksum of a whole batch fit its bytes.
+    static func seal(_ batch: inout [UInt8]) {
+        let length = batch.count - prefixByteCount
+        batch.setBigEndian(UInt32(truncatingIfNeeded: length), at: 8)
+        let checksum = crc32c(batch.span.extracting(checksumStart..<batch.count))
+        batch.setBigEndian(checksum, at: 17)
+    }
+
+    static func setCodec(_ codec: Codec, in batch: inout [UInt8]) {
+        batch[22] = batch[22] & ~7 | UInt8(codec.rawValue)
     }
 
     /// How the records behind the header are compressed.

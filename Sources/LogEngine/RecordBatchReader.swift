@@ -108,10 +108,12 @@ package struct RecordBatchReader {
         _ bytes: Span<UInt8>, at position: inout Int, before end: Int,
         of header: RecordBatchHeader, after previousDelta: Int64
     ) -> Record? {
+        let start = position
         guard let length = Varint.read(bytes, at: &position, before: end),
             length >= 1, length <= Int64(end - position)
         else { return nil }
         let recordEnd = position + Int(length)
+        let encoded = start..<recordEnd
         position += 1
         guard let timestampDelta = Varint.read(bytes, at: &position, before: recordEnd),
             let offsetDelta = Varint.read(bytes, at: &position, before: recordEnd),
@@ -133,7 +135,7 @@ package struct RecordBatchReader {
             ? header.maxTimestamp : header.baseTimestamp &+ timestampDelta
         return Record(
             offset: Offset(header.baseOffset + offsetDelta), timestamp: timestamp, key: key,
-            value: value, headerCount: Int(headerCount), headers: headers)
+            value: value, headerCount: Int(headerCount), headers: headers, encoded: encoded)
     }
 
     /// A length and the bytes it counts: `.some(nil)` for the length -1, nil where it does not fit.
@@ -160,4 +162,6 @@ package struct Record: Sendable {
     package var value: Range<Int>?
     package var headerCount: Int
     package var headers: Range<Int>
+    /// The whole record with its length.
+    var encoded: Range<Int>
 }

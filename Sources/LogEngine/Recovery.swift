@@ -2,15 +2,15 @@ import Platform
 
 /// The steps of opening one partition, as `Partition.open` lists them.
 struct Recovery {
-    private let directory: String
-    private let disk: any Disk
+    let directory: String
+    let disk: any Disk
     private let now: Instant
     private let checkpoint: Checkpoint?
-    private(set) var state: PartitionState
+    var state: PartitionState
     /// The file names found.
     private let names: Set<String>
     /// What is wrong, found before or while scanning; nil while nothing is.
-    private var damage: (mark: LogMark, words: String)?
+    var damage: (mark: LogMark, words: String)?
 
     init(
         _ directory: String, disk: any Disk, now: Instant, options: PartitionOptions
@@ -18,8 +18,8 @@ struct Recovery {
         self.directory = directory
         self.disk = disk
         self.now = now
-        checkpoint = Checkpoint.load(disk, directory)
-        names = Set(try disk.list(directory))
+        checkpoint = try Checkpoint.load(disk, directory)
+        names = try SegmentSwap.settle(disk, directory, Set(try disk.list(directory)), checkpoint)
         let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
         let start = checkpoint?.logStart ?? bases.first ?? 0
         state = PartitionState(
@@ -29,7 +29,7 @@ struct Recovery {
             recoveryPoint: checkpoint?.recoveryPoint ?? 0,
             // Without a checkpoint nothing says whether compaction has been here.
             gapsAllowedBefore: checkpoint?.gapsAllowedBefore ?? (bases.isEmpty ? 0 : .max),
-            agesSavedAt: now)
+            openedAt: now, agesSavedAt: now)
     }
 
     mutating func run(_ progress: (Int64) -> Void) throws(DiskError) {
@@ -48,16 +48,14 @@ struct Recovery {
             if damage == nil { scan(progress) }
         }
         if let damage {
-            state.status = .damaged(at: damage.mark.offset, damage.words)
-            state.end = damage.mark.offset
-            state.durable = damage.mark
+            stop(at: damage.mark, damage.words)
         } else {
             try makeDurable()
         }
         closeSealed()
     }
 
-    private func path(_ base: Int64, _ suffix: String) -> String {
+    func path(_ base: Int64, _ suffix: String) -> String {
         directory + "/" + SegmentName.file(base, suffix)
     }
 
@@ -70,7 +68,7 @@ struct Recovery {
         let kept = min(checkpoint.logStart, checkpoint.recoveryPoint)
         while state.segments.count > 1, state.segments[1].base <= kept {
             let base = state.segments.removeFirst().base
-            for suffix in [SegmentName.index, SegmentName.timeIndex, SegmentName.log] {
+            for suffix in SegmentName.all {
                 let name = SegmentName.file(base, suffix)
                 if names.contains(name) { try disk.remove(directory + "/" + name) }
             }
@@ -116,6 +114,7 @@ struct Recovery {
             guard let first = known.first, first.base == base else { continue }
             state.segments[index].maxTimestamp = first.maxTimestamp
             state.segments[index].idleBefore = max(0, first.idleMilliseconds)
+            state.segments[index].indexChecksum = first.indexChecksum
         }
     }
 
@@ -132,6 +131,7 @@ struct Recovery {
         let file = try disk.open(path(base, SegmentName.log), .readWrite)
         var segment = Segment(base: base, file: file, openedAt: now)
         segment.indexes = SegmentIndexes()
+        segment.chain = SegmentChain(SegmentPlace(directory: directory, base: base))
         state.segments.append(segment)
         state.end = base
     }
@@ -145,12 +145,15 @@ struct Recovery {
         state.end = nextOffset
         state.durable = LogMark(
             offset: nextOffset, segment: segment.base, position: segment.byteCount)
-        state.segments[last].indexes =
-            SegmentIndexes.load(disk, directory, segment)
-            ?? SegmentScan(
-                file, byteCount: segment.byteCount, base: segment.base,
-                gapsAllowedBefore: state.gapsAllowedBefore
-            ).indexes
+        state.segments[last].indexes = SegmentIndexes.load(disk, directory, segment)
+        resumeChain()
+        if state.segments[last].indexes != nil, state.segments[last].chain != nil { return }
+        let scan = SegmentScan(
+            file, byteCount: segment.byteCount, base: segment.base,
+            gapsAllowedBefore: state.gapsAllowedBefore,
+            chain: SegmentChain(SegmentPlace(directory: directory, base: segment.base)))
+        state.segments[last].indexes = scan.indexes
+        if state.segments[last].chain == nil { remakeChain(scan) }
     }
 
     // MARK: - Scanning
@@ -194,25 +197,38 @@ struct Recovery {
                 damage = (mark, "\(error)")
                 return
             }
-            let scan = SegmentScan(
-                file, byteCount: segment.byteCount, base: segment.base,
-                gapsAllowedBefore: state.gapsAllowedBefore, progress: progress)
+            let check = examine(segment, file, progress)
+            let (scan, stored) = (check.scan, check.stored)
             state.segments[index].file = file
+            state.segments[index].chain = scan.chain
+            stored.map { state.segments[index].chain?.keep($0) }
             state.segments[index].maxTimestamp = scan.maxTimestamp
             state.segments[index].indexes = scan.indexes
             state.end = scan.nextOffset
-            guard judge(scan, at: index) else { return }
+            guard damage == nil else { return }
+            let goesOn = judge(scan, stored, at: index)
+            writeAgain(index, from: stored?.syncedEnd ?? 0, to: scan.validEnd)
+            guard goesOn else { return }
             if index + 1 < state.segments.count { seal(index) }
             index += 1
         }
     }
 
     /// Decides about the end of the segment at `index`; false where recovery ends with it.
-    private mutating func judge(_ scan: SegmentScan, at index: Int) -> Bool {
+    private mutating func judge(
+        _ scan: SegmentScan, _ stored: StoredChain?, at index: Int
+    ) -> Bool {
         let path = path(state.segments[index].base, SegmentName.log)
         let following = index + 1 < state.segments.count ? state.segments[index + 1].base : nil
+        let isTail = following.map(isUnacknowledged) ?? true
+        let isEndKnown = stored != nil || isUnacknowledged(state.segments[index].base)
+        let isLost =
+            scan.validEnd < stored?.syncedEnd ?? 0
+            || isTail && scan.nextOffset < checkpoint?.nextOffset ?? 0
         let words: String
         switch scan.ending {
+        case .complete where isLost, .torn where isLost, .damaged where isLost:
+            words = "\(path) was synced beyond byte \(scan.validEnd), where no batch is"
         case .complete:
             guard let following, following != scan.nextOffset else { return true }
             if following > scan.nextOffset, isUnacknowledged(following) {
@@ -223,15 +239,15 @@ struct Recovery {
             words =
                 "\(path) ends with offset \(scan.nextOffset - 1), the next file begins elsewhere"
         case .torn:
-            if following.map(isUnacknowledged) ?? true {
-                cut(index, to: scan.validEnd)
-                setAside(after: index)
-                return false
-            }
+            if isTail { return takeBack(after: index, scan) }
             words = "byte \(scan.validEnd) of \(path) is no batch, and more files follow"
+        case .damaged where isTail && isEndKnown && keepTail(index, scan):
+            return takeBack(after: index, scan)
         case .damaged(let validAt):
             words =
                 "byte \(scan.validEnd) of \(path) is damaged; a batch follows at byte \(validAt)"
+        case .misplaced:
+            words = "from byte \(scan.validEnd) on \(path) has other batches than were written"
         case .unreadable(let error):
             words = "byte \(scan.validEnd) of \(path): \(error)"
         }
@@ -245,7 +261,16 @@ struct Recovery {
     /// recovery point (`Partition.syncOnce`): what is in later segments was never shown or
     /// acknowledged.
     private func isUnacknowledged(_ base: Int64) -> Bool {
-        checkpoint.map { base > $0.recoveryPoint } ?? false
+        guard let checkpoint, base > checkpoint.recoveryPoint else { return false }
+        // Without space for the checkpoint it passed all the same; the chain knows.
+        return ChainFile.load(disk, directory, base)?.syncedEnd ?? 0 == 0
+    }
+
+    /// Cuts off what was never acknowledged: where the segment at `index` ends, so does the log.
+    private mutating func takeBack(after index: Int, _ scan: SegmentScan) -> Bool {
+        cut(index, to: scan.validEnd)
+        setAside(after: index)
+        return false
     }
 
     private mutating func cut(_ index: Int, to byteCount: Int64) {
@@ -277,7 +302,12 @@ struct Recovery {
         } catch {
             state.status = .failed("\(error)")
         }
-        state.segments[index].indexes?.store(disk, directory, state.segments[index].base)
+        if let indexes = state.segments[index].indexes {
+            indexes.store(disk, directory, state.segments[index].base)
+            state.segments[index].indexChecksum = indexes.checksum
+        }
+        storeChain(index)
+        state.segments[index].chain = nil
         state.segments[index].file = nil
         state.segments[index].indexes = nil
     }
@@ -289,9 +319,7 @@ struct Recovery {
         if case .failed = state.status { return serveBeforeRecoveryPoint() }
         do throws(DiskError) {
             try state.segments.last?.file?.sync()
-            // After a loss, records may end before offsets that were used; none is used again.
-            let next = checkpoint?.nextOffset ?? 0
-            if state.end < next { try createSegment(at: next) }
+            storeChain(state.segments.count - 1)
             try disk.syncDirectory(directory)
         } catch {
             state.status = .failed("\(error)")
@@ -310,6 +338,21 @@ struct Recovery {
         }
     }
 
+    /// Where damage is: what is in front of it is shown once it is durable.
+    private mutating func stop(at mark: LogMark, _ words: String) {
+        if let index = state.segmentIndex(base: mark.segment) {
+            do throws(DiskError) {
+                try state.segments[index].file?.sync()
+            } catch {
+                state.status = .failed("\(error)")
+            }
+        }
+        if case .failed = state.status { return serveBeforeRecoveryPoint() }
+        state.status = .damaged(at: mark.offset, words)
+        state.end = mark.offset
+        state.durable = mark
+    }
+
     /// Where syncing failed: only what an earlier run had synced is shown.
     private mutating func serveBeforeRecoveryPoint() {
         let offset = max(checkpoint?.recoveryPoint ?? 0, state.logStart)
@@ -322,6 +365,7 @@ struct Recovery {
         for index in state.segments.indices.dropLast() {
             state.segments[index].file = nil
             state.segments[index].indexes = nil
+            state.segments[index].chain = nil
         }
     }
 }

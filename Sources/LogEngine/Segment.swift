@@ -4,12 +4,26 @@ import Platform
 struct Segment: Sendable {
     /// The offset its name says: that of its first record, if it has any.
     let base: Int64
+    /// Another where compaction has put another file in its place.
+    var generation = 0
+    /// False while compaction has yet to give its file the segment's name: till then it can only be
+    /// read through `file`, which stays.
+    var isInPlace = true
+    /// `OpenSegments` counts it as open.
+    var isCounted = false
+    /// Read since it was last looked at by `OpenSegments`.
+    var isRead = false
     /// Bytes of whole batches.
     var byteCount: Int64
     /// nil while no one needs it: a sealed segment's file is opened by the first reader.
     var file: (any DiskFile)?
     /// nil while not loaded; always there for the active segment.
     var indexes: SegmentIndexes?
+    /// While batches are added, or the end is not stored yet; nil otherwise, and where its file
+    /// could not be written.
+    var chain: SegmentChain?
+    /// `SegmentIndexes.checksum` of its index files; nil where it is not known.
+    var indexChecksum: UInt32?
     /// The largest timestamp of its records, milliseconds since 1970; meaningless while empty.
     var maxTimestamp: Int64
     /// Milliseconds without an append, counted by earlier runs of the program.
@@ -43,8 +57,16 @@ enum SegmentName {
     static let log = ".log"
     static let index = ".index"
     static let timeIndex = ".timeindex"
+    static let chain = ".chain"
+    /// All files of a segment; the log goes last, so that a removal cut short is finished.
+    static let all = [index, timeIndex, chain, log]
     /// What recovery set aside: never acknowledged, behind a hole a power cut left.
     static let lost = ".lost"
+    /// What compaction is writing, and what it has written and not yet put in place.
+    static let cleaned = ".log.cleaned"
+    static let swap = ".swap"
+    static let compaction = "compaction"
+    static let compactionDraft = "compaction.tmp"
     static let checkpoint = "checkpoint"
     static let checkpointDraft = "checkpoint.tmp"
 

@@ -18,6 +18,8 @@ struct SegmentIndexes: Sendable {
         bytesSinceEntry = Limits.indexInterval + 1
     }
 
+    var memoryByteCount: Int { offsets.memoryByteCount + times.memoryByteCount }
+
     /// Counts a batch that was just written; the same steps as Kafka's `LogSegment.append`.
     mutating func add(
         relativeOffset: Int64, maxTimestamp: Int64, position: Int64, byteCount: Int
@@ -45,6 +47,14 @@ struct SegmentIndexes: Sendable {
 
     // MARK: - Files
 
+    /// CRC-32C of the two files, one behind the other. The checkpoint keeps it, since Kafka's
+    /// formats have none, and a flipped bit in an entry can lead past records that are there.
+    var checksum: UInt32 { Self.checksum(offsets.encoded, sealedTimes().encoded) }
+
+    private static func checksum(_ offsets: [UInt8], _ times: [UInt8]) -> UInt32 {
+        crc32c(times.span, seed: crc32c(offsets.span))
+    }
+
     /// What the index files of a segment hold; nil where one is missing or does not fit the
     /// segment, and it must be made anew.
     static func load(
@@ -59,6 +69,8 @@ struct SegmentIndexes: Sendable {
             let timeBytes = try read(
                 disk, timePath, limit: entries * Int64(TimeIndex.entryByteCount))
             guard let offsetBytes, let timeBytes,
+                (segment.indexChecksum ?? checksum(offsetBytes, timeBytes))
+                    == checksum(offsetBytes, timeBytes),
                 let offsets = OffsetIndex(offsetBytes, logByteCount: segment.byteCount),
                 let times = TimeIndex(timeBytes)
             else { return nil }

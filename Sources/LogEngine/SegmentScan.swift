@@ -9,6 +9,8 @@ struct SegmentScan {
         case torn
         /// What follows is not what was written: an intact batch stands at `validAt`.
         case damaged(validAt: Int64)
+        /// Batches behind `validEnd` are intact, and not those that were written here.
+        case misplaced
         /// The disk refuses to give what follows.
         case unreadable(DiskError)
     }
@@ -20,20 +22,29 @@ struct SegmentScan {
     private(set) var ending = Ending.complete
     /// Offsets that no record has, between batches of this file.
     private(set) var hasGap = false
+    /// The chain at `validEnd`, where one was given to go on with.
+    private(set) var chain: SegmentChain?
+    /// Marks of the chain file that are not reached yet, and the last that was.
+    private var marks: ArraySlice<ChainMark>
+    private(set) var verified: ChainMark?
     private let base: Int64
     private let gapsAllowedBefore: Int64
     private var expected: Int64
 
     /// Walks `file`, whose first record must have the offset `base` or a later one. Offsets without
     /// a record are taken below `gapsAllowedBefore` only, where compaction has been. `progress`
-    /// gets the bytes scanned since its last call.
+    /// gets the bytes scanned since its last call. `chain`, not begun yet, is made and held against
+    /// `marks`.
     init(
         _ file: any DiskFile, byteCount: Int64, base: Int64, gapsAllowedBefore: Int64,
+        chain: SegmentChain? = nil, marks: [ChainMark] = [],
         progress: (Int64) -> Void = { _ in },
         visit: (RecordBatchHeader, _ position: Int64) -> Void = { _, _ in }
     ) {
         self.base = base
         self.gapsAllowedBefore = gapsAllowedBefore
+        self.chain = chain
+        self.marks = marks[...]
         nextOffset = base
         expected = base
         var window = ScanWindow(file, byteCount: byteCount)
@@ -50,6 +61,7 @@ struct SegmentScan {
                 else { break }
                 visit(header, validEnd)
                 take(header)
+                guard isInPlace() else { return }
                 if validEnd - reported >= Int64(Limits.scanChunk) {
                     progress(validEnd - reported)
                     reported = validEnd
@@ -77,10 +89,28 @@ struct SegmentScan {
         indexes.add(
             relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
             position: validEnd, byteCount: header.batchByteCount)
+        chain?.add(header)
         maxTimestamp = max(maxTimestamp, header.maxTimestamp)
         validEnd += Int64(header.batchByteCount)
         nextOffset = header.nextOffset
         expected = header.nextOffset
+    }
+
+    /// False where the chain is not what a mark says: then only what is in front of the last mark
+    /// that agreed counts, though the indexes know more.
+    private mutating func isInPlace() -> Bool {
+        guard let chain else { return true }
+        while let mark = marks.first, mark.position <= validEnd {
+            guard mark == chain.end else {
+                ending = .misplaced
+                validEnd = verified?.position ?? 0
+                nextOffset = base + (verified?.relativeOffset ?? 0)
+                return false
+            }
+            verified = mark
+            marks.removeFirst()
+        }
+        return true
     }
 
     /// The first place from `start` on where an intact batch stands, whatever its offsets.

@@ -37,6 +37,7 @@ struct TimeIndex: Equatable, Sendable {
     }
 
     var count: Int { entries.count }
+    var memoryByteCount: Int { entries.count * MemoryLayout<Entry>.stride }
     var lastTimestamp: Int64? { entries.last?.timestamp }
 
     /// Appends where the timestamp is larger than the last.

@@ -80,6 +80,8 @@ struct Log: ParsableCommand {
             case .damaged(let validAt):
                 throw Failure(
                     "damage \(place); an intact batch stands behind it at byte \(validAt)")
+            case .misplaced:
+                throw Failure("intact batches \(place) are not those that were written here")
             case .unreadable(let error):
                 throw Failure("the disk cannot read \(place): \(error)")
             }

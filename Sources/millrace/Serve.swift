@@ -41,6 +41,16 @@ struct Serve: ParsableCommand {
     @Option(help: "Most connections open at a time.")
     var maxConnections = 20_000
 
+    @Option(help: "Most connections of one address; unless given, half of all and at least 1000.")
+    var maxConnectionsPerAddress: Int?
+
+    @Option(help: "Most bytes of bodies and unsent answers, of all connections together.")
+    var maxBufferedBytes = 1 << 30
+
+    @Option(
+        help: "How fast sealed segments are read in search of damage, in bytes a second; 0: never.")
+    var scrubBytesPerSecond: Int64 = 8 << 20
+
     @Option(help: "How long a drain waits for requests under way, in milliseconds.")
     var drainTimeoutMs: Int64 = 10_000
 
@@ -51,7 +61,8 @@ struct Serve: ParsableCommand {
     static let flags =
         [
             "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
-            "--access-log", "--loops", "--max-connections", "--drain-timeout-ms", "--log-level",
+            "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
+            "--max-buffered-bytes", "--drain-timeout-ms", "--log-level", "--scrub-bytes-per-second",
         ] + AccessOptions.flags
 
     func validate() throws {
@@ -64,6 +75,10 @@ struct Serve: ParsableCommand {
         try check((autoCreatePartitions ?? 1) >= 1, "--auto-create-partitions must be at least 1.")
         try check((0...256).contains(loops), "--loops must be from 0 to 256.")
         try check(maxConnections >= 1, "--max-connections must be at least 1.")
+        try check(
+            (maxConnectionsPerAddress ?? 1) >= 1,
+            "--max-connections-per-address must be at least 1.")
+        try check(maxBufferedBytes >= 1, "--max-buffered-bytes must be at least 1.")
         try check(
             Logger.Level(rawValue: logLevel) != nil,
             "--log-level must be trace, debug, info, notice, warning, error or critical.")
@@ -88,7 +103,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
-        Self.raiseDescriptorLimit()
+        let descriptorLimit = Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in
             var log = LineLog(label: label)
@@ -100,11 +115,12 @@ extension Serve {
             allowAnonymous || access.accessFile != nil || AccessOptions.isLoopback(address.host)
         else {
             throw Failure(
-                "\(address.host) can be reached by others: anyone could read and write. Listen on "
-                    + "127.0.0.1, give --access-file (see `millrace token create`), or say "
-                    + "--allow-anonymous.")
+                "\(address.host) can be reached by others, and authentication is off: anyone could "
+                    + "read and write. Listen on 127.0.0.1, give --access-file (see `millrace "
+                    + "token create`), or say --allow-anonymous.")
         }
-        let service = try Service(self, host: address.host, port: address.port)
+        let service = try Service(
+            self, host: address.host, port: address.port, descriptorLimit: descriptorLimit)
         Task {
             do throws(Failure) {
                 try await service.run()
@@ -126,11 +142,14 @@ extension Serve {
         Glibc._exit(1)
     }
 
-    /// Segments and connections each hold a descriptor: take as many as the system allows.
-    private static func raiseDescriptorLimit() {
+    /// Segments and connections each hold a descriptor: take as many as the system allows. Returns
+    /// how many that is.
+    private static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(resource, &limit) == 0 else { return 1024 }
+        let before = limit.rlim_cur
         limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: setrlimit(resource, &limit) == 0 ? limit.rlim_cur : before)
     }
 }

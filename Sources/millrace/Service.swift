@@ -23,13 +23,20 @@ final class Service: Sendable {
     private let accessTick = Wakeup()
     private let reloadAsked = Atomic<Bool>(false)
 
-    init(_ options: Serve, host: String, port: UInt16) throws(Failure) {
+    init(
+        _ options: Serve, host: String, port: UInt16, descriptorLimit: Int
+    ) throws(Failure) {
         self.options = options
+        var storage = EmbeddedBackend.Options()
+        storage.openSegments = min(
+            storage.openSegments, descriptorLimit / Backends.Limits.openSegmentsShare)
         let time = SystemTime()
+        storage.scrubBytesPerSecond = max(0, options.scrubBytesPerSecond)
         backend = EmbeddedBackend(
             options.data, disk: SystemDisk(), time: time,
             workers: WorkerPool(name: "worker", limit: Self.workerCount),
-            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) })
+            log: Logger(label: "backend"), random: { .random(in: 0...UInt64.max) },
+            options: storage)
         coordinator = GroupCoordinator(
             backend, time: time, random: { .random(in: 0...UInt64.max) })
         accessLog = try AccessLog(options.accessLog, time: time)
@@ -38,6 +45,8 @@ final class Service: Sendable {
         configuration.port = port
         configuration.loopCount = options.loops
         configuration.limits.connections = options.maxConnections
+        configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
+        configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog
         configuration.proxies = options.access.proxies
         var api = GatewayConfiguration()
@@ -76,6 +85,7 @@ final class Service: Sendable {
         let sessions = Ticker(name: "sessions", every: .milliseconds(100)) { coordinator.tick() }
         defer { sessions.stop() }
         Task { await backend.runMaintenance() }
+        Task { await backend.runScrubber() }
         if let access { Task { await keepCurrent(access) } }
         log.info(
             "serving",
@@ -83,6 +93,8 @@ final class Service: Sendable {
                 "address": "\(address)", "data": "\(options.data)",
                 "durability": "acks=all answers after fdatasync; readers see what is synced",
                 "startMs": "\((SystemTime().now() - started).wholeMilliseconds)",
+                "partitions": "\(backend.progress.partitionCount)",
+                "scannedMiB": "\(backend.progress.bytesScanned >> 20)",
             ])
         printLine("millrace: listening on http://\(address)")
         await termination.wait()

@@ -36,13 +36,17 @@ enum BackendConformance {
 
     // MARK: - Records
 
-    static func batch(_ values: [String], timestamp: Int64 = 1_700_000_000_000)
-        -> RecordBatchBuilder
-    {
+    static func batch(
+        _ values: [String], timestamp: Int64 = 1_700_000_000_000, key: String? = nil
+    ) -> RecordBatchBuilder {
         var batch = RecordBatchBuilder()
         for (index, value) in values.enumerated() {
-            batch.append(
-                timestamp: timestamp + Int64(index), key: nil, value: Array(value.utf8).span)
+            let (timestamp, value) = (timestamp + Int64(index), Array(value.utf8))
+            if let key {
+                batch.append(timestamp: timestamp, key: Array(key.utf8).span, value: value.span)
+            } else {
+                batch.append(timestamp: timestamp, key: nil, value: value.span)
+            }
         }
         return batch
     }
@@ -50,9 +54,9 @@ enum BackendConformance {
     @discardableResult
     static func append(
         _ values: [String], to topic: any Topic, _ partition: Int = 0, acks: Acks = .all,
-        timestamp: Int64 = 1_700_000_000_000
+        timestamp: Int64 = 1_700_000_000_000, key: String? = nil
     ) async throws -> Offset {
-        let batch = batch(values, timestamp: timestamp)
+        let batch = batch(values, timestamp: timestamp, key: key)
         let ticket = try topic.append(batch, to: partition, acks: acks)
         return try await topic.acknowledge(ticket)
     }
@@ -222,6 +226,7 @@ enum BackendConformance {
             ("minInsyncReplicas", { $0.minInsyncReplicas = 0 }),
             ("retentionMs", { $0.retentionMs = -1 }),
             ("retentionBytes", { $0.retentionBytes = -5 }),
+            ("deleteRetentionMs", { $0.deleteRetentionMs = -1 }),
             ("segmentBytes", { $0.segmentBytes = 0 }),
             ("segmentBytes", { $0.segmentBytes = .max }),
             ("maxRecordBytes", { $0.maxRecordBytes = 0 }),

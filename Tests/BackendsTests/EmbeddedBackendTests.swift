@@ -30,7 +30,7 @@ struct EmbeddedBackendTests {
                     $0.segmentBytes = 1 << 20
                     $0.maxRecordBytes = 5000
                 }
-                try await Seam.append(["a", "b"], to: topic, 1)
+                try await Seam.append(["a", "b"], to: topic, 1, key: "k")
                 before = try await topic.describe()
             }
             try await harness.run { backend in
@@ -292,7 +292,7 @@ struct EmbeddedBackendTests {
     }
 
     @Test
-    func `retention leaves compacted topics whole`() async throws {
+    func `retention deletes by age, and of compacted topics only what is overruled`() async throws {
         let time = ManualTime()
         try await EmbeddedHarness.withDirectory(time: time) { harness in
             try await harness.run { backend in
@@ -302,14 +302,42 @@ struct EmbeddedBackendTests {
                         $0.segmentBytes = 64 << 10
                         $0.retentionMs = 1000
                     }
-                    for _ in 0..<4 {
-                        try await Seam.append([String(repeating: "x", count: 40_000)], to: topic)
+                    for key in ["a", "b", "a", "c", "d"] {
+                        try await Seam.append(
+                            [String(repeating: "x", count: 40_000)], to: topic, key: key)
                     }
                 }
                 time.advance(by: .seconds(3600))
                 await backend.maintain()
+                await backend.compact()
                 #expect(try backend.topic("delete").bounds(0).logStart > Offset(0))
-                #expect(try backend.topic("compact").bounds(0).logStart == Offset(0))
+                let compacted = try backend.topic("compact")
+                #expect(try compacted.bounds(0).logStart == Offset(0))
+                let fetched = try await compacted.read(0, from: Offset(0), maxBytes: 1 << 20)
+                var reader = RecordBatchReader(fetched.batches)
+                var offsets: [Int64] = []
+                while let record = try reader.next() { offsets.append(record.offset.value) }
+                #expect(offsets == [1, 2, 3, 4])
+                #expect(backend.statistics().compactionPassCount == 1)
+            }
+        }
+    }
+
+    /// Kafka's INVALID_RECORD, also where the API's own check was passed.
+    @Test
+    func `a compacted topic takes records with a key only`() async throws {
+        try await EmbeddedHarness.withDirectory { harness in
+            try await harness.run { backend in
+                let topic = try await Seam.create(backend, "t") { $0.cleanupPolicy = .compact }
+                await #expect(throws: BackendError.recordWithoutKey) {
+                    try await Seam.append(["no key"], to: topic)
+                }
+                #expect(try topic.bounds(0).logEnd == Offset(0))
+                try await Seam.append(["key"], to: topic, key: "k")
+                var change = TopicChange()
+                change.cleanupPolicy = .delete
+                _ = try await backend.alterTopic("t", change)
+                try await Seam.append(["no key"], to: topic)
             }
         }
     }

@@ -18,7 +18,8 @@ struct TopicMetadataTests {
             #"{"name":"orders","topicId":"01234567-89ab-4def-bedc-ba9876543210","partitions":6,"#
             + #""configuration":{"retentionMs":604800000,"retentionBytes":1099511627776,"#
             + #""cleanupPolicy":"delete","segmentBytes":268435456,"maxRecordBytes":1048576,"#
-            + #""replicationFactor":1,"minInsyncReplicas":1},"checksum":""#
+            + #""replicationFactor":1,"minInsyncReplicas":1,"deleteRetentionMs":86400000,"#
+            + #""compressionType":"none"},"checksum":""#
         #expect(text.hasPrefix(expected))
         #expect(text.utf8.count == expected.utf8.count + 11)
         #expect(try TopicMetadata(decoding: sample().encoded()) == sample())
@@ -32,6 +33,19 @@ struct TopicMetadataTests {
         text.replace("604800000", with: "1000")
         let metadata = try TopicMetadata(decoding: Array(text.utf8))
         #expect(metadata.configuration.retentionMs == 1000)
+    }
+
+    /// Fault 27: a directory of the first release.
+    @Test
+    func `a file from before a member was there says what that program did`() throws {
+        let text = String(decoding: sample().encoded(), as: UTF8.self).dropLast(24)
+            .replacing(#","deleteRetentionMs":86400000,"compressionType":"none""#, with: "")
+        #expect(!text.contains("compressionType"))
+        #expect(try TopicMetadata(decoding: Array((text + "}").utf8)) == sample())
+        let without = text.replacing(#""segmentBytes":268435456,"#, with: "")
+        #expect(throws: MetadataError.self) {
+            try TopicMetadata(decoding: Array((without + "}").utf8))
+        }
     }
 
     /// Goal R5: every bit.

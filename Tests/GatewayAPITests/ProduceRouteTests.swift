@@ -37,7 +37,7 @@ import Testing
     @Test func `a content coding is refused, identity is none`() throws {
         let harness = try ProduceHarness()
         let body = #"{"records":[{"value":1}]}"#
-        #expect(harness.produce(body, head: "Content-Encoding: gzip\r\n").status == 415)
+        #expect(harness.produce(body, head: "Content-Encoding: br\r\n").status == 415)
         #expect(harness.produce(body, head: "Content-Encoding: Identity\r\n").status == 200)
     }
 

@@ -253,4 +253,42 @@ import Testing
         let server = try TestServer(change: { $0.host = "::1" })
         #expect(server.address.hasPrefix("[::1]:"))
     }
+
+    @Test func `an address has its share of the connections and leaves the rest to others`() throws
+    {
+        let server = try TestServer(change: { $0.limits.connectionsPerAddress = 2 })
+        var clients = (0..<2).map { _ in RawClient(port: server.port) }
+        for client in clients { client.send(get) }
+        for client in clients { #expect(client.receive(until: "\r\n\r\n").contains(" 200 ")) }
+        let refused = RawClient(port: server.port)
+        #expect(refused.receiveAll().isEmpty && refused.isClosedByPeer)
+        clients.removeAll()
+        #expect(eventually { server.server.currentStatistics().openConnections == 0 })
+        #expect(server.exchange(canary).hasPrefix("HTTP/1.1 200 "))
+    }
+
+    /// RELIABILITY.md, "memory": refused before it is allocated, and let go of with the exchange.
+    @Test func `bodies beyond the budget of all connections are refused before they come`() throws {
+        let server = try TestServer { exchange in
+            var answer = Response(status: 200, contentType: nil)
+            do throws(BodyError) { _ = try await exchange.readBody(limit: 1 << 20) } catch {
+                if case .noMemory = error { answer.status = 503 } else { answer.status = 400 }
+            }
+            exchange.respond(answer)
+        } change: {
+            $0.limits.bufferedBytes = 300_000
+        }
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
+        let body = [UInt8](repeating: 0x61, count: 200_000)
+        for _ in 0..<3 {
+            let first = RawClient(port: server.port)
+            first.send(head.replacing("\r\n\r\n", with: "\r\nExpect: 100-continue\r\n\r\n"))
+            // Asked for once it is reserved.
+            #expect(first.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 "))
+            #expect(statuses(of: Array(server.exchange(head).utf8)) == [503])
+            first.send(body)
+            #expect(statuses(of: first.receiveAll()) == [200])
+        }
+    }
 }

@@ -141,7 +141,9 @@ import Testing
 
 @Suite struct `Balancers in front` {
     /// Answers with the client of each request.
-    private func server(_ change: (inout TrustedProxies) -> Void) throws -> TestServer {
+    private func server(
+        connectionsPerAddress: Int? = nil, _ change: (inout TrustedProxies) -> Void
+    ) throws -> TestServer {
         var proxies = TrustedProxies()
         change(&proxies)
         return try TestServer(
@@ -149,7 +151,11 @@ import Testing
                 let text = "client=\(exchange.proxiedClient ?? "none");"
                 exchange.respond(
                     Response(status: 200, contentType: "text/plain", body: Array(text.utf8)))
-            }, change: { $0.proxies = proxies })
+            },
+            change: {
+                $0.proxies = proxies
+                $0.limits.connectionsPerAddress = connectionsPerAddress
+            })
     }
 
     private func client(_ server: TestServer, _ fields: String, before: String = "") -> String {
@@ -210,6 +216,36 @@ import Testing
         #expect(client(server, "", before: "PROXY UNKNOWN\r\n") == "127.0.0.1")
         // The client the header names is no balancer: its field is not believed.
         #expect(client(server, "X-Forwarded-For: 6.6.6.6\r\n", before: header) == "192.0.2.9")
+    }
+
+    @Test func `have no share of the connections: each of their clients has one`() throws {
+        let server = try server(connectionsPerAddress: 2) {
+            $0.ranges = [Self.loopback, Self.inner]
+            $0.sendsProxyHeader = true
+        }
+        func open(_ client: String) -> RawClient {
+            let connection = RawClient(port: server.port)
+            let header = "PROXY TCP4 \(client) 127.0.0.1 5 6\r\n"
+            connection.send("\(header)GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            return connection
+        }
+        var clients = ["192.0.2.1", "192.0.2.2", "10.0.0.1"].flatMap { [open($0), open($0)] }
+        clients.append(open("10.0.0.1"))
+        for client in clients { #expect(client.receive(until: ";").contains("client=")) }
+        #expect(open("192.0.2.1").receiveAll().isEmpty, "closed without a word")
+        #expect(server.server.currentStatistics().refusedConnections == 1)
+        clients.removeAll()
+        #expect(eventually { server.server.currentStatistics().openConnections == 0 })
+        #expect(open("192.0.2.1").receive(until: ";").contains("client=192.0.2.1;"))
+    }
+
+    @Test func `that name the clients of requests are not held to the share of one`() throws {
+        let server = try server(connectionsPerAddress: 2) { $0.ranges = [Self.loopback] }
+        let connections = (0..<5).map { _ in RawClient(port: server.port) }
+        for connection in connections { connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n") }
+        for connection in connections {
+            #expect(connection.receive(until: ";").contains("client="))
+        }
     }
 
     @Test func `that are not listed cannot send the header`() throws {

@@ -9,7 +9,7 @@ struct Bench {
     let disk = SimulatedDisk()
     let time = ManualTime()
     let workers = WorkerPool(name: "test", limit: 0)
-    let directory = "/data/0"
+    var directory = "/data/0"
     var options = PartitionOptions()
 
     func open() throws -> Partition {

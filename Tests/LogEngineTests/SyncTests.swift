@@ -34,17 +34,25 @@ struct SyncTests {
         let checkpoint = [
             "sync checkpoint.tmp", "rename checkpoint.tmp checkpoint", "sync directory",
         ]
+        let (begun, chain) = ("00000000000000000000.chain", "00000000000000000001.chain")
         #expect(
-            bench.disk.takeTrace().suffix(5) == ["sync \(first)", "sync directory"] + checkpoint)
+            bench.disk.takeTrace()
+                == ["sync directory", "sync \(first)", "sync \(begun)", "sync directory"]
+                + checkpoint)
         let value = String(repeating: "x", count: 90)
         try await bench.store([value], in: partition)
         #expect(bench.disk.takeTrace() == ["sync \(first)"])
         try await bench.store([value], in: partition)
         #expect(
             bench.disk.takeTrace()
-                == ["sync \(first)", "sync \(second)", "sync directory"] + checkpoint)
+                == [
+                    "sync \(first)", "sync \(second)", "sync \(begun)", "sync \(chain)",
+                    "sync directory",
+                ] + checkpoint)
         _ = try await partition.deleteRecords(before: Offset(1))
-        let removals = ["index", "timeindex", "log"].map { "remove 00000000000000000000.\($0)" }
+        let removals = ["index", "timeindex", "chain", "log"].map {
+            "remove 00000000000000000000.\($0)"
+        }
         #expect(bench.disk.takeTrace() == checkpoint + removals)
         try partition.close()
         #expect(bench.disk.takeTrace() == checkpoint)

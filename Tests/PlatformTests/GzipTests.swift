@@ -17,6 +17,17 @@ struct GzipTests {
         #expect(two == Array("hellohello".utf8))
     }
 
+    @Test(arguments: [0, 1, 100, 70_000, 1_000_000], [Int32(1), 9])
+    func `what is compressed opens to itself`(count: Int, level: Int32) throws {
+        var random = SeededRandom(seed: UInt64(count))
+        let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        let words = (0..<count).map { UInt8($0 / 7 % 11) }
+        for bytes in [noise, words] {
+            let compressed = gzip(bytes.span, level: level)
+            #expect(try gunzip(compressed.span, limit: count) == bytes)
+        }
+    }
+
     /// The cap is on what comes out, of all members together.
     @Test(arguments: [(1, 4), (2, 9), (100, 10), (1, 0)])
     func `more than the limit is refused`(members: Int, limit: Int) {
@@ -41,6 +52,53 @@ struct GzipTests {
                 let content = try gunzip(bytes.span, limit: 1000)
                 #expect(content.count <= 1000)
             } catch { continue }
+        }
+    }
+
+    /// However the input is cut, and however little is taken at a time.
+    @Test(arguments: [1, 2, 7, 100], [1, 3, 1000])
+    func `an inflater opens what a deflater packs, piece by piece`(piece: Int, most: Int) throws {
+        let text = Array((0..<400).map { "line \($0 % 7)\n" }.joined().utf8)
+        let packed = Deflater(.large).deflate(text, isLast: true) + Self.hello
+        let inflater = Inflater()
+        var content: [UInt8] = []
+        for start in stride(from: 0, to: packed.count, by: piece) {
+            inflater.feed(Array(packed[start..<min(start + piece, packed.count)]))
+            while true {
+                let part = try inflater.next(most: most)
+                #expect(part.count <= most)
+                if part.isEmpty { break }
+                content += part
+            }
+        }
+        #expect(content == text + Array("hello".utf8))
+        #expect(inflater.isWhole)
+        #expect(inflater.inputBytes == packed.count && inflater.outputBytes == content.count)
+    }
+
+    /// A reader of a stream must not wait for the next burst to see this one.
+    @Test func `each burst can be opened when it has come`() throws {
+        let deflater = Deflater(.small)
+        let inflater = Inflater()
+        for number in 0..<1000 {
+            let burst = Array("event \(number)\n\n".utf8)
+            inflater.feed(deflater.deflate(burst, isLast: false))
+            #expect(try inflater.next(most: 1000) == burst)
+            #expect(!inflater.isWhole)
+        }
+        inflater.feed(deflater.deflate([], isLast: true))
+        #expect(try inflater.next(most: 1000).isEmpty)
+        #expect(inflater.isWhole)
+    }
+
+    @Test func `a deflater packs nothing, much and what does not shrink`() throws {
+        var random = SeededRandom(seed: 1952)
+        let noise = (0..<300_000).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        for bytes in [[], [UInt8](repeating: 0x61, count: 5_000_000), noise] {
+            for memory in [Deflater.Memory.large, .small] {
+                let packed = Deflater(memory).deflate(bytes, isLast: true)
+                #expect(try gunzip(packed.span, limit: bytes.count) == bytes)
+            }
         }
     }
 }

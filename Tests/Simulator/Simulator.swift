@@ -7,6 +7,9 @@ struct Simulator: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "millrace-sim", abstract: "Simulated schedules, each told by its seed.",
         subcommands: [
+            LogCommand.self,
+            FaultsCommand.self,
+            FlipCommand.self,
             GroupCommand.self,
             GroupCostCommand.self,
         ])

@@ -1,7 +1,7 @@
 """kill -9 in the middle of 64-connection produce, again and again (RELIABILITY.md R3, pitfalls 1, 16).
 
 MILLRACE_KILLS is the number of rounds, 50 if unset. No acknowledged record may be missing, no offset
-may be given twice, and the log must be dense; kafka-python judges what is on disk at the end.
+may be given twice, and the log must be dense; kafka-python and librdkafka judge what is on disk.
 """
 
 import http.client
@@ -106,6 +106,7 @@ def test_no_acknowledged_record_is_missing_after_kill_9(data):
     assert total > ROUNDS * 100, "the producers did produce"
     logs = judges.segments(data, topic_id)
     assert [sum(len(judges.judge(log)) for log in partition) for partition in logs] == ends
+    assert [len(judges.librdkafka(partition)) for partition in logs] == ends
 
 
 def test_what_a_reader_saw_is_never_taken_back(data):

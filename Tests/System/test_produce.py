@@ -202,7 +202,7 @@ def test_a_value_of_the_largest_record_is_delivered_whole(server, topic):
     "name, value",
     [
         ("Idempotency-Key", "k1"), ("Producer-Id", "1"), ("Producer-Epoch", "0"),
-        ("Producer-Sequence", "0"), ("If-End-Offset", "0"), ("Content-Encoding", "gzip"),
+        ("Producer-Sequence", "0"), ("If-End-Offset", "0"), ("Content-Encoding", "br"),
     ],
 )
 def test_headers_of_work_to_come_are_refused_and_not_passed_over(server, topic, name, value):

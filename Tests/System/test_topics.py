@@ -10,7 +10,7 @@ def test_a_topic_is_described_as_it_was_created(server):
     assert created["configuration"] == {
         "retentionMs": 60000, "retentionBytes": None, "cleanupPolicy": "delete",
         "segmentBytes": 1 << 20, "maxRecordBytes": 1 << 20, "replicationFactor": 1,
-        "minInsyncReplicas": 1,
+        "minInsyncReplicas": 1, "deleteRetentionMs": 86400000, "compressionType": "none",
     }
     assert [p["partition"] for p in created["partitions"]] == [0, 1, 2]
     for partition in created["partitions"]:
@@ -64,6 +64,8 @@ def test_partitions_never_shrink(server):
         ({"segmentBytes": 1}, "invalid-configuration", "segmentBytes"),
         ({"maxRecordBytes": 1 << 30}, "invalid-configuration", "maxRecordBytes"),
         ({"cleanupPolicy": "shred"}, "invalid-field", "cleanupPolicy"),
+        ({"compressionType": "zstd"}, "invalid-field", "compressionType"),
+        ({"deleteRetentionMs": -1}, "invalid-field", "deleteRetentionMs"),
         ({"retention": 5}, "unknown-field", "retention"),
     ],
 )

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// A file's content is durable by `sync` of the file, its name by `syncDirectory` of the directory,
 /// and neither implies the other. `crash` keeps some of the rest: of each file the first few
-/// unsynced changes, the next one torn at 512 bytes or grown by zeros; of each directory the first
-/// few changes. A directory is there at once, unless `losesDirectories`: then it is an entry like a
+/// unsynced changes, the next one torn or grown by zeros, or any of its blocks in any order; of each
+/// directory the first few changes. A directory is there at once, unless `losesDirectories`: then it is an entry like a
 /// file, and what is in it goes with it.
 package final class SimulatedDisk: Disk {
     package enum Operation: String, Sendable, CaseIterable {
@@ -59,6 +59,7 @@ package final class SimulatedDisk: Disk {
         var plan: Plan?
         var isCold = false
         var trace: [String] = []
+        var openFileCount = 0
     }
 
     /// Stands for a directory where a file's number would be.
@@ -74,6 +75,8 @@ package final class SimulatedDisk: Disk {
 
     package func inject(_ plan: Plan?) { state.withLock { $0.plan = plan } }
     package var operationCount: Int { state.withLock { $0.operationCount } }
+    /// Files that someone holds open.
+    package var openFileCount: Int { state.withLock { $0.openFileCount } }
     /// No read finds its bytes in the cache.
     package func setCold(_ isCold: Bool) { state.withLock { $0.isCold = isCold } }
     /// Every sync waits until `releaseSyncs`.
@@ -147,6 +150,7 @@ package final class SimulatedDisk: Disk {
                 guard file != Self.directoryMark else {
                     throw DiskError(operation: "open", path: path, code: EISDIR)
                 }
+                state.openFileCount += 1
                 return SimulatedFile(self, path, file, state.epoch)
             }
             guard mode == .readWrite else { throw .notFound("open", path) }
@@ -157,6 +161,7 @@ package final class SimulatedDisk: Disk {
             state.nextFile += 1
             state.files[file] = Content()
             change(&state, .link(path, file), in: Self.directory(of: path))
+            state.openFileCount += 1
             return SimulatedFile(self, path, file, state.epoch)
         }
     }
@@ -168,7 +173,7 @@ package final class SimulatedDisk: Disk {
                 throw .notFound("opendir", directory)
             }
             return state.entries.keys.filter { Self.directory(of: $0) == directory }
-                .map { String($0.dropFirst(directory.count + 1)) }
+                .map { String($0.dropFirst(directory.count + 1)) }.sorted()
         }
     }
 
@@ -300,28 +305,73 @@ extension SimulatedDisk.Content {
         unsynced.removeAll()
     }
 
-    mutating func crash(_ random: inout SeededRandom) {
-        let kept = random.below(unsynced.count + 1)
-        for change in unsynced.prefix(kept) { Self.apply(change, to: &durable) }
-        if kept < unsynced.count, case .write(let position, let bytes) = unsynced[kept] {
-            switch random.below(4) {
-            case 0:
-                let torn = min(bytes.count, 512 * random.below(8))
-                Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
-            case 1:
-                // The size came, the content did not.
-                let zeros = [UInt8](repeating: 0, count: bytes.count)
-                if position >= durable.count {
-                    Self.apply(.write(position, zeros), to: &durable)
-                }
-            case 2:
-                let torn = random.below(bytes.count + 1)
-                Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
-            default: break
-            }
+    /// A sync failed. As on Linux: the pages count as clean from now on, though they never got
+    /// there. Lengths are the journal's, which keeps them.
+    mutating func forgetWrites() {
+        unsynced.removeAll { change in
+            if case .write = change { return true }
+            return false
         }
+    }
+
+    mutating func crash(_ random: inout SeededRandom) {
+        guard !unsynced.isEmpty else {
+            live = durable
+            return
+        }
+        if random.below(2) == 0 { keepSome(&random) } else { keepFirst(&random) }
         unsynced.removeAll()
         live = durable
+    }
+
+    /// In order up to somewhere, and part of the next one.
+    private mutating func keepFirst(_ random: inout SeededRandom) {
+        let kept = random.below(unsynced.count + 1)
+        for change in unsynced.prefix(kept) { Self.apply(change, to: &durable) }
+        guard kept < unsynced.count, case .write(let position, let bytes) = unsynced[kept] else {
+            return
+        }
+        switch random.below(4) {
+        case 0:
+            let torn = min(bytes.count, 512 * random.below(8))
+            Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
+        case 1:
+            // The size came, the content did not.
+            let zeros = [UInt8](repeating: 0, count: bytes.count)
+            if position >= durable.count {
+                Self.apply(.write(position, zeros), to: &durable)
+            }
+        case 2:
+            let torn = random.below(bytes.count + 1)
+            Self.apply(.write(position, Array(bytes.prefix(torn))), to: &durable)
+        default: break
+        }
+    }
+
+    /// Any blocks of any writes: later ones durable, earlier ones not. Lengths change in order.
+    private mutating func keepSome(_ random: inout SeededRandom) {
+        let block = random.below(2) == 0 ? 512 : 4096
+        var truncates = random.below(unsynced.count + 1)
+        let isWhole = random.below(2) == 0
+        for change in unsynced {
+            truncates -= 1
+            guard case .write(let position, let bytes) = change else {
+                if truncates >= 0 { Self.apply(change, to: &durable) }
+                continue
+            }
+            if isWhole {
+                if random.below(2) == 0 { Self.apply(change, to: &durable) }
+                continue
+            }
+            var start = 0
+            while start < bytes.count {
+                let end = min(bytes.count, ((position + start) / block + 1) * block - position)
+                if random.below(2) == 0 {
+                    Self.apply(.write(position + start, Array(bytes[start..<end])), to: &durable)
+                }
+                start = end
+            }
+        }
     }
 
     private static func apply(_ change: SimulatedDisk.Change, to content: inout [UInt8]) {
@@ -351,6 +401,8 @@ private final class SimulatedFile: DiskFile {
         self.epoch = epoch
     }
 
+    deinit { disk.state.withLock { $0.openFileCount -= 1 } }
+
     func byteCount() throws(DiskError) -> Int64 {
         try with("fstat") { Int64($0.live.count) }
     }
@@ -359,7 +411,7 @@ private final class SimulatedFile: DiskFile {
         var copy: [UInt8] = []
         copy.append(bytes)
         if let fault = disk.fault(.write, path) {
-            let arrived = Array(copy.prefix(fault.writtenByteCount))
+            let arrived = Array(copy.prefix(max(0, min(fault.writtenByteCount, copy.count - 1))))
             if !arrived.isEmpty { try with("pwrite") { $0.write(Int(position), arrived) } }
             throw DiskError(operation: "pwrite", path: path, code: fault.code)
         }
@@ -386,8 +438,7 @@ private final class SimulatedFile: DiskFile {
     func sync() throws(DiskError) {
         disk.waitAtGate()
         if let fault = disk.fault(.sync, path) {
-            // As Linux does: the pages count as clean from now on, though they never got there.
-            try with("fdatasync") { $0.unsynced.removeAll() }
+            try with("fdatasync") { $0.forgetWrites() }
             throw DiskError(operation: "fdatasync", path: path, code: fault.code)
         }
         try with("fdatasync") { $0.sync() }

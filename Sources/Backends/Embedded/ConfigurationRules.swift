@@ -7,6 +7,7 @@ extension TopicConfiguration {
         if let retentionBytes {
             try check("retentionBytes", retentionBytes, Limits.retentionBytes)
         }
+        try check("deleteRetentionMs", deleteRetentionMs, Limits.deleteRetentionMs)
         try check("segmentBytes", segmentBytes, Limits.segmentBytes)
         try check(
             "maxRecordBytes", Int64(maxRecordBytes),
@@ -39,6 +40,12 @@ extension TopicConfiguration {
             configuration.retentionBytes = retentionBytes
         }
         if let cleanupPolicy = change.cleanupPolicy { configuration.cleanupPolicy = cleanupPolicy }
+        if let deleteRetentionMs = change.deleteRetentionMs {
+            configuration.deleteRetentionMs = deleteRetentionMs
+        }
+        if let compressionType = change.compressionType {
+            configuration.compressionType = compressionType
+        }
         if let segmentBytes = change.segmentBytes { configuration.segmentBytes = segmentBytes }
         if let maxRecordBytes = change.maxRecordBytes {
             configuration.maxRecordBytes = maxRecordBytes

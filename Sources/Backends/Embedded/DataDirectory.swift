@@ -190,7 +190,9 @@ struct DataDirectory: Sendable {
             try disk.removeDirectory(partition)
         }
         try disk.syncDirectory(directory)
-        for name in names where !isPartitionName(name) {
+        let marks: Set = ["topic.json.deleted", "topic.json.new"]
+        let rest = names.filter { !isPartitionName($0) }
+        for name in rest.filter({ !marks.contains($0) }) + rest.filter(marks.contains) {
             try disk.remove(directory + "/" + name)
         }
         try disk.removeDirectory(directory)

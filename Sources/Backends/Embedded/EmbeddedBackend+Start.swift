@@ -37,7 +37,11 @@ extension EmbeddedBackend {
                 "a topic's directory is left untouched and not served",
                 metadata: ["directory": "\(one.directory)", "reason": "\(one.reason)"])
         }
-        let topics = await recover(metadata, progress)
+        let topics = await recover(metadata) { [self] in
+            let now = $0
+            state.withLock { $0.progress = now }
+            progress(now)
+        }
         register(topics, quarantined)
         guard !isClosing else { return }
         try await openStateLog(isComplete: quarantined.isEmpty)
@@ -198,10 +202,12 @@ extension EmbeddedBackend {
             failure = .storage("the directory \(path) is missing")
         } else {
             do throws(LogError) {
-                return .open(
-                    try Partition.open(
-                        path, disk: directory.disk, time: time, workers: workers,
-                        options: PartitionOptions(work.configuration), progress: progress))
+                let partition = try Partition.open(
+                    path, disk: directory.disk, time: time, workers: workers,
+                    openSegments: openSegments, options: PartitionOptions(work.configuration),
+                    progress: progress)
+                for note in partition.notes { log.notice("mended", metadata: ["what": "\(note)"]) }
+                return .open(partition)
             } catch { failure = BackendError(error) }
         }
         log.error(

@@ -74,6 +74,10 @@ extension EmbeddedBackend {
 
     package func deleteTopic(_ name: String) async throws(BackendError) {
         let topic = try await unlinkTopic(name)
+        let slots = topic.slots
+        await workers.forEach(slots.count) { index in
+            if case .open(let partition) = slots[index] { partition.quiesce() }
+        }
         await removeRemains(topic.topicID)
     }
 

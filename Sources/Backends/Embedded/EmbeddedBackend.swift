@@ -15,8 +15,14 @@ package final class EmbeddedBackend: Backend {
     package struct Options: Sendable {
         /// How often retention looks at the topics.
         package var maintenanceInterval: Duration = .seconds(30)
+        /// How fast and how often sealed segments are read to look for damage; 0 bytes: never.
+        package var scrubBytesPerSecond = Limits.scrubBytesPerSecond
+        package var scrubInterval = Limits.scrubInterval
         /// False on a simulated disk only, where no other process is.
         package var locksDirectory = true
+        /// Closed segments kept open for readers, of all partitions together. Each partition's
+        /// active segment takes a descriptor beside them.
+        package var openSegments = Limits.openSegments
 
         package init() {}
     }
@@ -27,6 +33,11 @@ package final class EmbeddedBackend: Backend {
         package var partitionCount = 0
         /// Bytes of logs scanned because no clean stop vouched for them.
         package var bytesScanned: Int64 = 0
+
+        var words: String {
+            "\(partitionsOpened) of \(partitionCount) partitions are open, "
+                + "\(bytesScanned >> 20) MiB scanned"
+        }
     }
 
     /// A directory under topics/ that is left untouched because its metadata cannot be trusted.
@@ -39,11 +50,13 @@ package final class EmbeddedBackend: Backend {
 
     struct State {
         var phase = Phase.starting
+        var progress = Progress()
         var topics: [String: EmbeddedTopic] = [:]
         var internalTopics: [String: EmbeddedTopic] = [:]
         var quarantined: [Quarantined] = []
         /// What partitions of deleted topics have counted: counters never go down.
         var retired = BackendStatistics()
+        var scrubPassCount: UInt64 = 0
         var lock: FileLock?
         var ticker: Ticker?
         var observer: (@Sendable (String) -> Void)?
@@ -55,11 +68,15 @@ package final class EmbeddedBackend: Backend {
     let random: @Sendable () -> UInt64
     let options: Options
     let log: Logger
+    let openSegments: OpenSegments
     let state = Mutex(State())
     /// Creating, altering and deleting: one at a time.
     let changes = Turnstile()
     let embeddedStateLog: EmbeddedStateLog
     private let maintenance = Wakeup()
+    private let compacting = Wakeup()
+    private let compaction: CompactionSettings
+    let scrubbing = Wakeup()
 
     /// Does nothing yet. `random` gives the bits of topic IDs.
     package init(
@@ -72,6 +89,8 @@ package final class EmbeddedBackend: Backend {
         self.log = log
         self.random = random
         self.options = options
+        openSegments = OpenSegments(fileLimit: options.openSegments)
+        compaction = CompactionSettings(hash: KeyHash(low: random(), high: random()))
         embeddedStateLog = EmbeddedStateLog(time: time, garbage: maintenance)
     }
 
@@ -90,6 +109,11 @@ package final class EmbeddedBackend: Backend {
     }
 
     package var isReady: Bool { state.withLock { $0.phase == .ready } }
+    package var recoveryProgress: String? {
+        state.withLock { $0.phase == .starting ? $0.progress.words : nil }
+    }
+    /// What recovery had to do.
+    package var progress: Progress { state.withLock { $0.progress } }
     var isClosing: Bool { state.withLock { $0.phase == .closing } }
     package func observeTopics(_ observer: @escaping @Sendable (String) -> Void) {
         state.withLock { $0.observer = observer }
@@ -115,7 +139,9 @@ package final class EmbeddedBackend: Backend {
 
     package func statistics() -> BackendStatistics {
         var (statistics, topics, internalTopics) = state.withLock { state in
-            (state.retired, Array(state.topics.values), Array(state.internalTopics.values))
+            var statistics = state.retired
+            statistics.scrubPassCount = state.scrubPassCount
+            return (statistics, Array(state.topics.values), Array(state.internalTopics.values))
         }
         statistics.topicCount = topics.count
         for topic in topics {
@@ -129,24 +155,48 @@ package final class EmbeddedBackend: Backend {
 
     // MARK: - Maintenance
 
-    /// Applies retention every `maintenanceInterval`, and cleans the state log when it asks for it.
-    /// Returns when the backend closes; the wiring runs it beside the server.
+    /// Applies retention and compacts every `maintenanceInterval`, and cleans the state log when it
+    /// asks for it. Returns when the backend closes; the wiring runs it beside the server.
     package func runMaintenance() async {
         let ticker = Ticker(name: "maintenance", every: options.maintenanceInterval) {
-            [maintenance] in maintenance.wake()
+            [maintenance, compacting] in
+            maintenance.wake()
+            compacting.wake()
         }
         state.withLock { $0.ticker = ticker }
         if isClosing { ticker.stop() }
+        async let compaction: Void = runCompaction()
         while !isClosing {
             if isReady { await maintain() }
             await maintenance.wait()
+        }
+        await compaction
+    }
+
+    /// Beside the rest: a pass over a large log takes minutes.
+    private func runCompaction() async {
+        while !isClosing {
+            if isReady { await compact() }
+            await compacting.wait()
+        }
+    }
+
+    /// One round of compaction of all topics, one partition at a time.
+    package func compact() async {
+        let topics = state.withLock { Array($0.topics.values) }
+        for topic in topics {
+            do { try await topic.compact(compaction) } catch  where !isClosing {
+                log.error(
+                    "compaction failed",
+                    metadata: ["topic": "\(topic.name)", "error": "\(error.explanation)"])
+            } catch { return }
         }
     }
 
     /// One round: retention of all topics, cleaning of the state log. Trouble is logged, and the
     /// next round tries again.
     package func maintain() async {
-        let topics = state.withLock { Array($0.topics.values) }
+        let topics = state.withLock { $0.topics.values.sorted { $0.name < $1.name } }
         for topic in topics {
             do { try await topic.enforceRetention() } catch  where !isClosing {
                 log.error(
@@ -171,6 +221,8 @@ package final class EmbeddedBackend: Backend {
         }
         guard isFirst else { return }
         maintenance.wake()
+        compacting.wake()
+        scrubbing.wake()
         await changes.enter()
         defer { changes.leave() }
         let (topics, ticker) = state.withLock {
@@ -215,6 +267,11 @@ extension BackendStatistics {
             readBytes &+= counted.readBytes
             syncCount &+= counted.syncCount
             syncNanoseconds &+= counted.syncNanoseconds
+            compactionPassCount &+= counted.compactionPassCount
+            compactionReadBytes &+= counted.compactionReadBytes
+            compactionRemovedBytes &+= counted.compactionRemovedBytes
+            scrubbedBytes &+= counted.scrubbedBytes
+            scrubbedDamage &+= counted.scrubbedDamage
         }
     }
 }

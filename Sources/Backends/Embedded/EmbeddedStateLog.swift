@@ -4,9 +4,10 @@ import Synchronization
 
 /// The state log on the internal topic `__millrace_groups`: a shard is a partition.
 ///
-/// A shard must not grow for ever, and the log's own compaction is still to come. Until then a
-/// shard with much garbage is cleaned by writing its live records once more at the end and moving
-/// its log start behind the old ones (`EmbeddedStateLog+Cleaning.swift`).
+/// A shard must not grow for ever, nor a start replay what no longer counts. One with much garbage
+/// is cleaned at once, its active segment too, which the log's own compaction leaves alone: its
+/// live records are written once more at the end, and its log start moves behind the old ones
+/// (`EmbeddedStateLog+Cleaning.swift`).
 package final class EmbeddedStateLog: StateLog {
     static let topicName = "__millrace_groups"
 

@@ -125,12 +125,25 @@ final class EmbeddedTopic: Topic {
             partitions: slots.map(\.description))
     }
 
-    /// Deletes what is past the topic's limits; one partition's trouble does not keep the others.
+    /// Deletes what is past the topic's limits.
     func enforceRetention() async throws(BackendError) {
+        try await forEachLog { log throws(LogError) in try await log.enforceRetention() }
+    }
+
+    /// Removes what is overruled, where the topic is compacted.
+    func compact(_ settings: CompactionSettings) async throws(BackendError) {
+        guard configuration.cleanupPolicy == .compact else { return }
+        try await forEachLog { log throws(LogError) in try await log.compact(settings) }
+    }
+
+    /// One partition's trouble does not keep the others.
+    private func forEachLog(
+        _ body: (Partition) async throws(LogError) -> Void
+    ) async throws(BackendError) {
         var failure: BackendError?
         for slot in slots {
             guard case .open(let log) = slot else { continue }
-            do { try await log.enforceRetention() } catch {
+            do { try await body(log) } catch {
                 let error = translate(error)
                 guard error != .unknownTopic(name) else { return }
                 failure = error
@@ -200,18 +213,20 @@ extension EmbeddedTopic.Slot {
 }
 
 extension PartitionOptions {
-    /// Retention deletes nothing of a compacted topic: its latest values count, however old.
+    /// Retention deletes nothing of a compacted topic: its latest values count, however old; what
+    /// they overrule, compaction removes.
     init(_ configuration: TopicConfiguration) {
         self.init()
         segmentBytes = configuration.segmentBytes
         maxRecordBytes = configuration.maxRecordBytes
+        deleteRetentionMs = configuration.deleteRetentionMs
+        compressionType = configuration.compressionType
         switch configuration.cleanupPolicy {
         case .delete:
             retentionBytes = configuration.retentionBytes
             retentionMs = configuration.retentionMs
         case .compact:
-            retentionBytes = nil
-            retentionMs = nil
+            isCompacted = true
         }
     }
 }
@@ -222,6 +237,7 @@ extension BackendError {
         case .offsetTrimmed(let earliest): self = .offsetTrimmed(earliest: earliest)
         case .offsetOutOfRange(let latest): self = .offsetOutOfRange(latest: latest)
         case .recordTooLarge(let limit): self = .recordTooLarge(limit: limit)
+        case .recordWithoutKey: self = .recordWithoutKey
         case .storageFull: self = .storageFull
         case .failed(let reason): self = .partitionFailed(reason)
         case .damaged(let offset, let reason): self = .damaged(at: offset, reason)
@@ -239,7 +255,7 @@ extension BackendError {
         case .damaged(let offset, let reason): "damage at offset \(offset.value): \(reason)"
         case .storageFull: "no space is left"
         case .unknownTopic, .unknownPartition, .topicExists, .invalidConfiguration, .limitReached,
-            .offsetTrimmed, .offsetOutOfRange, .recordTooLarge:
+            .offsetTrimmed, .offsetOutOfRange, .recordTooLarge, .recordWithoutKey:
             "\(self)"
         }
     }

@@ -137,10 +137,20 @@ extension TopicConfiguration {
         writer.integer(Int64(replicationFactor))
         writer.name("minInsyncReplicas")
         writer.integer(Int64(minInsyncReplicas))
+        writer.name("deleteRetentionMs")
+        writer.integer(deleteRetentionMs)
+        writer.name("compressionType")
+        writer.string(compressionType.rawValue)
         writer.endObject()
     }
 
-    /// Every member must be there: a default of this program would be a change nobody asked for.
+    /// What the first files had. Each must be there: a default of this program would be a change
+    /// nobody asked for. Those that came later have as default what programs before them did.
+    private static let required: Set = [
+        "retentionMs", "retentionBytes", "cleanupPolicy", "segmentBytes", "maxRecordBytes",
+        "replicationFactor", "minInsyncReplicas",
+    ]
+
     fileprivate init(reading members: inout MetadataReader) throws(MetadataError) {
         self.init()
         var seen: Set<String> = []
@@ -159,10 +169,16 @@ extension TopicConfiguration {
             case "maxRecordBytes": maxRecordBytes = Int(try members.integer())
             case "replicationFactor": replicationFactor = Int(try members.integer())
             case "minInsyncReplicas": minInsyncReplicas = Int(try members.integer())
+            case "deleteRetentionMs": deleteRetentionMs = try members.integer()
+            case "compressionType":
+                guard let type = CompressionType(rawValue: try members.text()) else {
+                    throw MetadataError(reason: "bad compressionType")
+                }
+                compressionType = type
             default: throw MetadataError(reason: "unknown member \(member)")
             }
         }
-        guard seen.count == 7 else {
+        guard seen.isSuperset(of: Self.required) else {
             throw MetadataError(reason: "a member of configuration is missing")
         }
     }

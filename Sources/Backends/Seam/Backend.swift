@@ -8,6 +8,7 @@ package typealias RecordBatchBuilder = LogEngine.RecordBatchBuilder
 package typealias RecordBatchReader = LogEngine.RecordBatchReader
 package typealias Record = LogEngine.Record
 package typealias RecordHeaders = LogEngine.RecordHeaders
+package typealias CompressionType = LogEngine.CompressionType
 
 /// Where records live: a local directory, or a Kafka cluster. Everything the API does passes here.
 ///
@@ -15,6 +16,9 @@ package typealias RecordHeaders = LogEngine.RecordHeaders
 package protocol Backend: Sendable {
     /// False while recovering, and once closing has begun; calls then throw `.notReady`.
     var isReady: Bool { get }
+
+    /// How far recovery has come, in words for an operator; nil while there is nothing to tell.
+    var recoveryProgress: String? { get }
 
     /// All topics but internal ones, by name.
     func topics() async throws(BackendError) -> [TopicDescription]
@@ -41,6 +45,10 @@ package protocol Backend: Sendable {
 
     /// Figures for `/metrics`, gathered without waiting.
     func statistics() -> BackendStatistics
+}
+
+extension Backend {
+    package var recoveryProgress: String? { nil }
 }
 
 /// One topic, alive: holding it after a delete is safe, every call then throws `.unknownTopic`.

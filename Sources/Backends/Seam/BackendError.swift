@@ -15,6 +15,8 @@ package enum BackendError: Error, Equatable {
     case offsetTrimmed(earliest: Offset)
     case offsetOutOfRange(latest: Offset)
     case recordTooLarge(limit: Int)
+    /// The topic is compacted, and a record has no key.
+    case recordWithoutKey
     /// No space, or quota exceeded; nothing was appended.
     case storageFull
     /// A write or sync failed; the partition takes no more writes until a restart.

@@ -66,6 +66,9 @@ package struct TopicConfiguration: Equatable, Sendable {
     package var retentionMs: Int64?
     package var retentionBytes: Int64?
     package var cleanupPolicy = CleanupPolicy.delete
+    /// How long a tombstone of a compacted topic stays once what it ended is removed.
+    package var deleteRetentionMs: Int64
+    package var compressionType = CompressionType.none
     package var segmentBytes: Int64
     /// The largest record (key, value and headers, encoded) in bytes.
     package var maxRecordBytes: Int
@@ -75,6 +78,7 @@ package struct TopicConfiguration: Equatable, Sendable {
     package init() {
         retentionMs = 7 * 24 * 60 * 60 * 1000
         retentionBytes = nil
+        deleteRetentionMs = 24 * 60 * 60 * 1000
         segmentBytes = 256 << 20
         maxRecordBytes = 1 << 20
     }
@@ -86,6 +90,8 @@ package struct TopicChange: Equatable, Sendable {
     package var retentionMs: Int64??
     package var retentionBytes: Int64??
     package var cleanupPolicy: CleanupPolicy?
+    package var deleteRetentionMs: Int64?
+    package var compressionType: CompressionType?
     package var segmentBytes: Int64?
     package var maxRecordBytes: Int?
     package var replicationFactor: Int?
@@ -144,6 +150,12 @@ package struct BackendStatistics: Sendable {
     package var readBytes: UInt64 = 0
     package var syncCount: UInt64 = 0
     package var syncNanoseconds: UInt64 = 0
+    package var compactionPassCount: UInt64 = 0
+    package var compactionReadBytes: UInt64 = 0
+    package var compactionRemovedBytes: UInt64 = 0
+    package var scrubbedBytes: UInt64 = 0
+    package var scrubbedDamage: UInt64 = 0
+    package var scrubPassCount: UInt64 = 0
 
     package init() {}
 }

@@ -76,7 +76,7 @@ extension Gateway {
         let topic = try Self.ticketTopic(await exchange.controlBody())
         guard let doorkeeper, let caller = exchange.caller else {
             throw Problem(
-                .notImplemented,
+                .unknownRoute,
                 "This server asks nobody who they are, so there are no tickets: streams need none.")
         }
         try exchange.require(.read, onTopic: topic)

@@ -59,6 +59,7 @@ final class Metrics: Sendable {
         writeRequests(&text)
         writeServer(&text)
         writeBackend(&text)
+        writeCompaction(&text)
         return text.bytes
     }
 
@@ -133,9 +134,31 @@ final class Metrics: Sendable {
             "millrace_log_appended_bytes_total", "counter", "Bytes appended.", log.appendedBytes)
         text.single("millrace_log_read_bytes_total", "counter", "Bytes read.", log.readBytes)
         text.single("millrace_log_syncs_total", "counter", "fdatasync calls.", log.syncCount)
+        text.single(
+            "millrace_log_scrubbed_bytes_total", "counter", "Bytes the scrubber has read.",
+            log.scrubbedBytes)
+        text.single(
+            "millrace_log_scrub_passes_total", "counter", "Passes of the scrubber over all logs.",
+            log.scrubPassCount)
+        text.single(
+            "millrace_log_scrub_damage_total", "counter", "Damage the scrubber has found.",
+            log.scrubbedDamage)
         text.family("millrace_log_sync_seconds_total", "counter", "Time spent in fdatasync.")
         text.sample(
             "millrace_log_sync_seconds_total", nil, seconds(Int64(clamping: log.syncNanoseconds)))
+    }
+
+    private func writeCompaction(_ text: inout Exposition) {
+        let log = backend.statistics()
+        text.single(
+            "millrace_compaction_passes_total", "counter", "Passes of compaction.",
+            log.compactionPassCount)
+        text.single(
+            "millrace_compaction_read_bytes_total", "counter", "Bytes read by compaction.",
+            log.compactionReadBytes)
+        text.single(
+            "millrace_compaction_removed_bytes_total", "counter",
+            "Bytes removed by compaction.", log.compactionRemovedBytes)
     }
 
     /// Nanoseconds as decimal seconds, without floating point.

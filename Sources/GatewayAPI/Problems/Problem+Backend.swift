@@ -36,6 +36,8 @@ extension Problem {
                 [("latestOffset", .integer(latest.value))])
         case .recordTooLarge(let limit):
             self = .recordTooLarge(limit: limit)
+        case .recordWithoutKey:
+            self.init(.recordWithoutKey, "A record has no key. \(Problem.recordNeedsKey)")
         case .storageFull:
             self.init(
                 .storageFull,
@@ -57,6 +59,10 @@ extension Problem {
                 .storageError, "An operation on the storage failed; nothing changed: \(reason)")
         }
     }
+
+    static let recordNeedsKey =
+        "The topic is compacted: of each key the latest record is kept, so every record needs one. "
+        + "Give it a key, or let the topic keep all with cleanupPolicy \"delete\"."
 
     static func unknownTopic(_ name: String) -> Problem {
         Problem(

@@ -54,6 +54,8 @@ package enum ProblemCode: String, CaseIterable {
     case invalidCursor = "invalid-cursor"
     case invalidCloudEvent = "invalid-cloudevent"
     case invalidConfiguration = "invalid-configuration"
+    case invalidContentCoding = "invalid-content-coding"
+    case recordWithoutKey = "record-without-key"
     case unauthenticated = "unauthenticated"
     case foreignOrigin = "foreign-origin"
     case forbidden = "forbidden"
@@ -84,6 +86,7 @@ package enum ProblemCode: String, CaseIterable {
     case internalError = "internal-error"
     case notImplemented = "not-implemented"
     case notReady = "not-ready"
+    case serverBusy = "server-busy"
     case partitionFailed = "partition-failed"
     case storageFull = "storage-full"
     case logDamaged = "log-damaged"
@@ -92,7 +95,8 @@ package enum ProblemCode: String, CaseIterable {
     package var status: Int {
         switch self {
         case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
-            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration:
+            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration,
+            .invalidContentCoding, .recordWithoutKey:
             400
         case .unauthenticated: 401
         case .foreignOrigin, .forbidden, .reservedName: 403
@@ -110,7 +114,7 @@ package enum ProblemCode: String, CaseIterable {
         case .limitReached, .tooManyFailures, .quotaExceeded: 429
         case .internalError, .logDamaged, .storageError: 500
         case .notImplemented: 501
-        case .notReady, .partitionFailed: 503
+        case .notReady, .serverBusy, .partitionFailed: 503
         case .storageFull: 507
         }
     }
@@ -118,7 +122,8 @@ package enum ProblemCode: String, CaseIterable {
     /// Whether the same request can succeed later without being changed.
     package var isRetryable: Bool {
         switch self {
-        case .notReady, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded: true
+        case .notReady, .serverBusy, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded:
+            true
         default: false
         }
     }

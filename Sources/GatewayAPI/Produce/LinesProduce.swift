@@ -159,7 +159,7 @@ final class LinesProduce: @unchecked Sendable {
     private func readPart() async {
         let bytes: [UInt8]?
         do throws(BodyError) { bytes = try await exchange.nextBodyBytes() } catch {
-            isBroken = true
+            if case .broken = error { isBroken = true } else { refused = Problem(error) }
             isRead = true
             return
         }

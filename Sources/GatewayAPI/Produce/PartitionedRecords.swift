@@ -24,12 +24,14 @@ package struct PartitionedRecords {
         /// Milliseconds since 1970, for records without timestamp.
         package var now: Int64
         package var maxRecordBytes: Int
+        /// The topic is compacted.
+        package var needsKeys: Bool
         /// The `traceparent` of the request, for records that have none; empty: none.
         package var traceparent: [UInt8] = []
 
         package init(
             partitionCount: Int, partition: Int? = nil, key: [UInt8]? = nil,
-            keylessPartition: Int = 0, now: Int64, maxRecordBytes: Int
+            keylessPartition: Int = 0, now: Int64, maxRecordBytes: Int, needsKeys: Bool = false
         ) {
             self.partitionCount = partitionCount
             self.partition = partition
@@ -37,6 +39,7 @@ package struct PartitionedRecords {
             self.keylessPartition = keylessPartition
             self.now = now
             self.maxRecordBytes = maxRecordBytes
+            self.needsKeys = needsKeys
         }
     }
 
@@ -101,6 +104,10 @@ package struct PartitionedRecords {
     private mutating func place(
         _ record: ParsedRecord, _ given: [UInt8], _ decoded: [UInt8], _ position: Int
     ) throws(PayloadFault) {
+        if rules.needsKeys, case .none = record.key {
+            throw PayloadFault(
+                .recordWithoutKey, Problem.recordNeedsKey, at: position, field: "key")
+        }
         let partition = try partition(of: record, given, decoded, position)
         if recordCount == 0 { firstPartition = partition }
         let isAdded: Bool

@@ -144,13 +144,6 @@ struct ProduceRoute: Sendable {
                     + "it over could lose or double records. Send the request without it.",
                 [("field", .string(text))])
         }
-        if let coding = head.value(of: .contentEncoding),
-            !isText(head.bytes, coding, "identity")
-        {
-            throw Problem(
-                .unsupportedMediaType, "Bodies are taken without Content-Encoding only.",
-                [("field", .string("content-encoding"))])
-        }
     }
 
     private static let laterFields: [(FieldName, String)] = [
@@ -215,10 +208,11 @@ extension PartitionedRecords.Rules {
         _ options: ProduceOptions, _ topic: any Topic, _ partitioner: Partitioner, _ now: Instant,
         _ time: any TimeSource
     ) {
-        let count = topic.partitionCount
+        let (count, configuration) = (topic.partitionCount, topic.configuration)
         self.init(
             partitionCount: count, partition: options.partition, key: options.key,
             keylessPartition: partitioner.next(of: topic, count: count, now: now),
-            now: time.wallMilliseconds(), maxRecordBytes: topic.configuration.maxRecordBytes)
+            now: time.wallMilliseconds(), maxRecordBytes: configuration.maxRecordBytes,
+            needsKeys: configuration.cleanupPolicy == .compact)
     }
 }

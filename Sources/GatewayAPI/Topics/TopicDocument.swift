@@ -7,7 +7,8 @@ struct TopicDocument {
 
     private static let fields = [
         "partitions", "retentionMs", "retentionBytes", "cleanupPolicy", "segmentBytes",
-        "maxRecordBytes", "replicationFactor", "minInsyncReplicas",
+        "maxRecordBytes", "replicationFactor", "minInsyncReplicas", "deleteRetentionMs",
+        "compressionType",
     ]
 
     /// An empty body is an empty document.
@@ -40,6 +41,13 @@ struct TopicDocument {
             change.replicationFactor = Int(try reader.numberField(name, 1...Int64(Int16.max)))
         case "minInsyncReplicas":
             change.minInsyncReplicas = Int(try reader.numberField(name, 1...Int64(Int16.max)))
+        case "deleteRetentionMs":
+            change.deleteRetentionMs = try reader.numberField(name, 0...Int64.max)
+        case "compressionType":
+            guard let type = CompressionType(rawValue: try reader.stringField(name)) else {
+                throw Problem.field(name, "must be \"none\" or \"gzip\"")
+            }
+            change.compressionType = type
         default:
             guard let policy = CleanupPolicy(rawValue: try reader.stringField(name)) else {
                 throw Problem.field(name, "must be \"delete\" or \"compact\"")
@@ -96,6 +104,10 @@ extension JSONWriter {
         integer(Int64(configuration.replicationFactor))
         name("minInsyncReplicas")
         integer(Int64(configuration.minInsyncReplicas))
+        name("deleteRetentionMs")
+        integer(configuration.deleteRetentionMs)
+        name("compressionType")
+        string(configuration.compressionType.rawValue)
         endObject()
     }
 

@@ -80,6 +80,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if exchange.responseStatus == 0 { refuse(failure ?? .handlerFailed) }
         if answer == .open { reset(.internalError) }
         server.configuration.observer?.exchangeEnded(exchange)
+        exchange.end()
     }
 
     // MARK: - The request's body
@@ -247,8 +248,9 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if isClosed { throw .clientGone }
     }
 
-    func finish() {
+    func finish(_ last: [UInt8]) {
         guard answer == .open else { return }
+        if !last.isEmpty { codec.append(id, last) }
         codec.end(id)
         finishAnswer()
         connection.flushSoon()
@@ -304,7 +306,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         loop.timers.arm(cut, at: loop.now + limits.lingering)
     }
 
-    func clientAddress(_ head: RequestHead) -> Address? { connection.clientAddress(head) }
+    func clientAddress(_ head: RequestHead) -> Address { connection.clientAddress(head) }
 
     func wake() { armed.wake() }
 

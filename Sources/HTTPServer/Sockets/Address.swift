@@ -2,7 +2,7 @@ import Glibc
 
 /// An address of IPv4 or IPv6, without a port. One of IPv4 is kept as IPv6 maps it
 /// (::ffff:a.b.c.d), so that both spellings of it are one.
-package struct Address: Equatable, Sendable {
+package struct Address: Hashable, Sendable {
     /// 16 bytes, the first of the network first.
     package let bytes: [UInt8]
 
@@ -28,12 +28,6 @@ package struct Address: Equatable, Sendable {
         } else {
             return nil
         }
-    }
-
-    /// Of `192.0.2.1:80` or `[2001:db8::1]:80`.
-    init?(ofPeer peer: String) {
-        guard let colon = peer.lastIndex(of: ":") else { return nil }
-        self.init(peer[..<colon].filter { $0 != "[" && $0 != "]" })
     }
 
     package var isIPv4: Bool {

@@ -139,13 +139,14 @@ struct Listener {
         self.address = Socket.local(descriptor)
     }
 
-    enum Accepted { case connection(Int32), none, exhausted }
+    enum Accepted { case connection(Int32, Address), none, exhausted }
 
     /// The next connection that waits; `.exhausted` where descriptors or memory ran out.
     func accept() -> Accepted {
         while true {
-            let connection = millrace_accept(descriptor)
-            if connection >= 0 { return .connection(connection) }
+            var peer = [UInt8](repeating: 0, count: 16)
+            let connection = millrace_accept(descriptor, &peer)
+            if connection >= 0 { return .connection(connection, Address(v6: peer)) }
             switch errno {
             case EINTR, ECONNABORTED, EPROTO: continue
             case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted

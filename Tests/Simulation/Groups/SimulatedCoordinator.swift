@@ -1,13 +1,6 @@
 import Groups
 import TestSupport
 
-/// A promise that was broken: it ends the schedule.
-struct Broken: Error {
-    let reason: String
-
-    init(_ reason: String) { self.reason = reason }
-}
-
 /// A decision made wrong on purpose, to show that the simulator finds it.
 package enum PlantedFault: CaseIterable, Sendable {
     /// What is taken from a member is free before it has confirmed that.
@@ -134,17 +127,5 @@ struct SimulatedCoordinator {
         var state = GroupState()
         for batch in log { for entry in batch.entries { state.apply(entry.record) } }
         guard state == live else { throw Broken("the state is not what \(what) says") }
-    }
-}
-
-/// A hash that does not depend on the process (FNV-1a).
-struct Trace {
-    private(set) var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    mutating func add(_ number: UInt64) { hash = (hash ^ number) &* 0x0000_0100_0000_01b3 }
-
-    mutating func add(_ bytes: [UInt8]) {
-        for byte in bytes { add(UInt64(byte)) }
-        add(UInt64(bytes.count) | 1 << 32)
     }
 }

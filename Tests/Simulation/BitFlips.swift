@@ -1,0 +1,198 @@
+import LogEngine
+import Platform
+import TestSupport
+
+/// R5: each bit of a file of a stopped partition flipped, one at a time. Every record is served as
+/// it was, or the partition or the read says that something is damaged; nothing that stands in
+/// front of the damage is missing, and nothing is deleted.
+package struct BitFlips: Sendable {
+    package enum Target: String, CaseIterable, Sendable {
+        /// A sealed segment that a clean stop vouched for, or that recovery reads after a kill.
+        case log, unvouchedLog
+        case index, timeindex, chain, checkpoint
+    }
+
+    private static let directory = "/topics/EjRWeBI0Eka2gKurze8BIw/0"
+    private static let firstTime: Int64 = 1_700_000_000_000
+    private let target: Target
+    private let options: PartitionOptions
+    /// All files of the stopped partition.
+    private let files: [String: [UInt8]]
+    private let path: String
+    /// The base offset of each batch, and behind the last the log's end.
+    private let bounds: [Int64]
+
+    /// How many bits there are to flip.
+    package var bitCount: Int { (files[path] ?? []).count * 8 }
+
+    /// A partition whose file of this kind has `byteCount` bytes or a few more. `trustsIndexes` is
+    /// a fault planted on purpose: nothing says what the index files should hold.
+    package init(_ target: Target, byteCount: Int, trustsIndexes: Bool = false) throws {
+        self.target = target
+        var options = PartitionOptions()
+        var (valueBytes, batchCount) = (300, 40)
+        switch target {
+        case .log, .unvouchedLog: options.segmentBytes = Int64(byteCount)
+        case .index, .timeindex:
+            // An entry for each batch.
+            valueBytes = 4200
+            batchCount = byteCount / (target == .index ? 8 : 12)
+            options.segmentBytes = Int64((valueBytes + 100) * batchCount)
+        case .chain: options.segmentBytes = 64 << 10
+        case .checkpoint: options.segmentBytes = 4 << 10
+        }
+        if target != .index, target != .timeindex {
+            batchCount = Int(options.segmentBytes) / 700 * 3
+        }
+        self.options = options
+        let disk = SimulatedDisk()
+        let workers = WorkerPool(name: "simulated", limit: 0)
+        let partition = try Self.open(disk, workers, options)
+        var bounds: [Int64] = [0]
+        for index in 0..<batchCount + 3 {
+            var builder = RecordBatchBuilder()
+            for record in 0..<(valueBytes > 1000 ? 1 : 2) {
+                // Every third is older than the one before it.
+                let offset = partition.logEnd.value + Int64(record)
+                builder.append(
+                    timestamp: Self.timestamp(offset), key: nil,
+                    value: Self.value(offset, valueBytes).span)
+            }
+            _ = try partition.append(builder, isAwaited: false)
+            bounds.append(partition.logEnd.value)
+            if index % 16 == 15 { workers.runPending() }
+        }
+        workers.runPending()
+        if target != .unvouchedLog { try partition.close() }
+        disk.kill()
+        self.bounds = bounds
+        var files: [String: [UInt8]] = [:]
+        for name in try disk.list(Self.directory) {
+            let path = Self.directory + "/" + name
+            files[path] = disk.content(path)
+        }
+        let checkpoint = Self.directory + "/checkpoint"
+        if trustsIndexes, let bytes = files[checkpoint] {
+            files[checkpoint] = Self.withoutIndexChecksums(bytes)
+        }
+        self.files = files
+        let suffix = target == .unvouchedLog ? "log" : target.rawValue
+        path = Self.directory + (target == .checkpoint ? "/checkpoint" : "/\(Self.first).\(suffix)")
+    }
+
+    private static let first = String(repeating: "0", count: 20)
+
+    private static func withoutIndexChecksums(_ checkpoint: [UInt8]) -> [UInt8] {
+        var bytes = checkpoint
+        for entry in stride(from: 52, to: bytes.count, by: 40) {
+            bytes.setBigEndian(Int64(-1), at: entry + 32)
+        }
+        bytes.setBigEndian(crc32c(bytes.span.extracting(12..<bytes.count)), at: 8)
+        return bytes
+    }
+
+    private static func timestamp(_ offset: Int64) -> Int64 {
+        firstTime + offset - (offset % 3 == 2 ? 2 : 0)
+    }
+
+    private static func value(_ offset: Int64, _ byteCount: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: offset), count: byteCount)
+        bytes.setBigEndian(offset, at: 0)
+        return bytes
+    }
+
+    private static func open(
+        _ disk: SimulatedDisk, _ workers: WorkerPool, _ options: PartitionOptions
+    ) throws(LogError) -> Partition {
+        try Partition.open(
+            directory, disk: disk, time: ManualTime(), workers: workers, options: options,
+            progress: { _ in })
+    }
+
+    // MARK: - One bit
+
+    /// Flips a bit and starts; the failure says what was broken.
+    package func flip(_ bit: Int) async -> ScheduleOutcome {
+        do {
+            return ScheduleOutcome(trace: try await isHarmless(bit) ? 1 : 2, failure: nil)
+        } catch { return ScheduleOutcome(trace: 0, failure: "\(error)") }
+    }
+
+    /// Whether everything is there; false where the damage is told.
+    private func isHarmless(_ bit: Int) async throws -> Bool {
+        let disk = SimulatedDisk()
+        try disk.createDirectory(Self.directory)
+        for (path, bytes) in files { disk.setContent(path, bytes) }
+        var flipped = files[path] ?? []
+        flipped[bit / 8] ^= 1 << UInt8(bit % 8)
+        disk.setContent(path, flipped)
+        // Reads do not wait, and a worker that must be waited for runs at once.
+        let workers = WorkerPool(name: "simulated", limit: 1)
+        let partition = try Self.open(disk, workers, options)
+        defer { partition.abandon() }
+        var isTold = partition.failure != nil
+        let (start, end) = (partition.logStart.value, partition.highWatermark.value)
+        guard start == 0, end == bounds.last || isTold else {
+            throw Broken("bit \(bit): offsets \(start) to \(end) in silence")
+        }
+        // Where the damage is: nothing before it may be missing.
+        let damaged = target == .log || target == .unvouchedLog ? offset(at: bit / 8) : .max
+        guard end >= min(damaged, bounds[bounds.count - 1]) else {
+            throw Broken("bit \(bit): ends at \(end), intact up to \(damaged)")
+        }
+        for offset in offsets(near: bit) where offset < end {
+            do throws(LogError) {
+                try await check(offset, partition, bit)
+            } catch {
+                guard case .damaged = error, offset >= damaged || isTold else {
+                    throw Broken("bit \(bit): offset \(offset): \(error)")
+                }
+                isTold = true
+            }
+        }
+        return !isTold
+    }
+
+    /// The base offset of the batch at a byte of the first segment.
+    private func offset(at byte: Int) -> Int64 {
+        var position = 0
+        let log = files[Self.directory + "/\(Self.first).log"] ?? []
+        for bound in bounds {
+            guard position + 12 <= log.count else { return bound }
+            position += 12 + Int(log.span.int32(at: position + 8))
+            if byte < position { return bound }
+        }
+        return .max
+    }
+
+    /// All records of a small log; of a large one those about the entry.
+    private func offsets(near bit: Int) -> [Int64] {
+        let end = bounds[bounds.count - 1]
+        switch target {
+        case .log, .unvouchedLog, .chain, .checkpoint: return Array(0..<end)
+        case .index, .timeindex:
+            let entry = Int64(bit / 8 / (target == .index ? 8 : 12))
+            return [0, entry - 2, entry - 1, entry, entry + 1, entry + 2, entry + 40, end - 1]
+                .filter { 0..<end ~= $0 }
+        }
+    }
+
+    private func check(_ offset: Int64, _ partition: Partition, _ bit: Int) async throws(LogError) {
+        let bytes = try await partition.read(from: Offset(offset), maxBytes: 1)
+        var reader = RecordBatchReader(bytes)
+        var isFound = false
+        while let record = try reader.next() {
+            let value = record.value.map { Array(reader.bytes[$0]) } ?? []
+            guard value == Self.value(record.offset.value, value.count), value.count > 200,
+                record.timestamp == Self.timestamp(record.offset.value)
+            else { throw .failed("a changed record") }
+            isFound = isFound || record.offset.value == offset
+        }
+        guard isFound else { throw .failed("another offset") }
+        guard target == .index || target == .timeindex || target == .checkpoint else { return }
+        let time = Self.timestamp(offset)
+        let found = try await partition.offset(atOrAfter: time).value
+        let wanted = (max(0, offset - 3)...offset).first { Self.timestamp($0) >= time }
+        guard found == wanted else { throw .failed("timestamp \(time) is found at \(found)") }
+    }
+}
