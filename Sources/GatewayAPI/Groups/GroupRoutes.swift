@@ -44,7 +44,8 @@ struct GroupRoutes {
     // MARK: - Offsets
 
     func commit(_ exchange: Exchange, _ group: String) async throws(Problem) {
-        let document = try CommitDocument(parsing: await exchange.controlBody())
+        let document = try CommitDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         if let topic = document.topic { try exchange.require(.read, onTopic: topic) }
         let offsets = try offsets(of: document)
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
@@ -83,7 +84,8 @@ struct GroupRoutes {
 
     /// Sets the offsets, or with `dryRun` only says what it would set.
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
-        let document = try ResetDocument(parsing: await exchange.controlBody())
+        let document = try ResetDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         let before = try await committed(group).filter {
             !exchange.operations(onTopic: $0.topic).isEmpty
         }
@@ -114,6 +116,7 @@ struct GroupRoutes {
     private func offsets(of document: CommitDocument) throws(Problem) -> [OffsetCommit] {
         guard let cursor = document.cursor else { return document.offsets }
         var offsets: [OffsetCommit] = []
+        let tags = cursor.tagsOfTopics
         for entry in cursor.entries {
             guard let name = entry.topic ?? document.topic else {
                 throw Problem(
@@ -121,9 +124,11 @@ struct GroupRoutes {
                     "The cursor names no topic: give `topic` beside it, or write its entries as "
                         + "topic/partition:nextOffset.", [("field", .string("topic"))])
             }
-            if let tag = cursor.tag, entry.topic == nil { try find(name).check(tag: tag) }
+            let tag = tags[entry.topic ?? ""]
+            if let tag, document.memberID == nil { try find(name).check(tag: tag) }
             offsets.append(
-                OffsetCommit(topic: name, partition: entry.partition, offset: entry.next))
+                OffsetCommit(
+                    topic: name, partition: entry.partition, offset: entry.next, topicTag: tag))
         }
         return offsets
     }

@@ -27,7 +27,8 @@ struct MemberRoutes {
     }
 
     func poll(_ exchange: Exchange, _ group: String, _ member: String) async throws(Problem) {
-        let document = try PollDocument(parsing: await exchange.controlBody())
+        let document = try PollDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         if !document.commit.isEmpty { try exchange.require(.commit, onGroup: group) }
         try await MemberPoll(
             exchange: exchange, seat: seat(group, member), document: document, maxWait: maxWait

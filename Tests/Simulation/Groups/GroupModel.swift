@@ -27,6 +27,8 @@ struct GroupModel {
     private(set) var offsets: [OffsetKey: Int64] = [:]
     private var journal: [(batch: Int, key: OffsetKey, offset: Int64?)] = []
     private var epochs: [(batch: Int, group: GroupID, epoch: Int64)] = []
+    /// What each join gave: whoever speaks with an older epoch is another process.
+    private var joins: [(batch: Int, key: MemberKey, epoch: Int64)] = []
     private var highest: [GroupID: Int64] = [:]
     private var heard: [MemberKey: Heard] = [:]
     /// When a group without members was last left or committed to.
@@ -64,6 +66,9 @@ struct GroupModel {
                 }
                 highest[key.group] = assignment.epoch
                 epochs.append((batch, key.group, assignment.epoch))
+                if case .request(let request) = cause, case .join = request.kind {
+                    joins.append((batch, key, assignment.epoch))
+                }
             case .member(let key, nil):
                 if case .silence = cause { try checkSilence(of: key, state) }
                 heard[key] = nil
@@ -180,7 +185,14 @@ struct GroupModel {
         }
     }
 
-    func refuse(_ request: GroupRequest, before: MemberAssignment?) throws(Broken) {
+    func refuse(
+        _ request: GroupRequest, _ refusal: GroupRefusal, before: MemberAssignment?
+    ) throws(Broken) {
+        if case .fencedMemberEpoch = refusal, let epoch = request.epoch,
+            let joined = joins.last(where: { $0.key == request.key })?.epoch, epoch < joined
+        {
+            throw Broken("a process is told the epoch of the one that took its place")
+        }
         guard acceptedPolls.contains(request.origin), before?.epoch == request.epoch else {
             return
         }
@@ -195,6 +207,7 @@ struct GroupModel {
         offsets = [:]
         for (_, key, offset) in journal { offsets[key] = offset }
         epochs.removeAll { $0.batch > kept }
+        joins.removeAll { $0.batch > kept }
         emptied.removeAll { $0.batch > kept }
         highest = [:]
         for (_, group, epoch) in epochs { highest[group] = epoch }
