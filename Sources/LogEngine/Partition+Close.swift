@@ -37,12 +37,14 @@ extension Partition {
 
     /// With everything synced and `syncing` held: says that all is well, if it is.
     private func vouch() -> DiskError? {
-        let active: Segment? = state.withLock { state in
-            guard case .open = state.status, state.durable.offset == state.end else { return nil }
-            return state.segments.last
+        let (active, producers): (Segment?, ProducerSnapshot?) = state.withLock { state in
+            guard case .open = state.status, state.durable.offset == state.end else {
+                return (nil, nil)
+            }
+            return (state.segments.last, state.producerSnapshot())
         }
         guard let active else { return nil }
-        storeProducers(before: logEnd.value)
+        if let producers { store(producers) }
         if let indexes = active.indexes {
             note(indexes.checksum, of: active)
             indexes.store(disk, directory, active.base)

@@ -37,6 +37,8 @@ extension Partition {
         /// Of the same segments, as they are at the mark.
         var chains: [SegmentChain]
         var hasRolled: Bool
+        /// Where segments have rolled, of the batches before the mark.
+        var producers: ProducerSnapshot?
         var start: Instant
     }
 
@@ -85,7 +87,7 @@ extension Partition {
             if plan.hasRolled {
                 try sealChains(plan.chains, active: plan.mark.segment)
                 try disk.syncDirectory(directory)
-                storeProducers(before: plan.mark.offset)
+                if let producers = plan.producers { store(producers) }
                 noteIndexChecksums(before: plan.mark.segment)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
@@ -154,7 +156,7 @@ extension Partition {
             let plan = SyncPlan(
                 mark: mark, files: state.segments[first...].compactMap(\.file),
                 chains: state.segments[first...].compactMap(\.chain), hasRolled: hasRolled,
-                start: now)
+                producers: hasRolled ? state.producerSnapshot() : nil, start: now)
             return (plan, false)
         }
         if mustTell { tellAll() }

@@ -10,6 +10,8 @@ struct Recovery {
     var state: PartitionState
     /// The file names found.
     private let names: Set<String>
+    /// The end of the snapshot of producers that was found; nil: none.
+    var snapshotEnd: Int64?
     /// What is wrong, found before or while scanning; nil while nothing is.
     var damage: (mark: LogMark, words: String)?
 
@@ -47,6 +49,7 @@ struct Recovery {
         } else if let vouched {
             try openActive(nextOffset: vouched.nextOffset)
             recallProducers(isVouched: true)
+            storeProducers()
             return
         } else {
             findMissing()
@@ -54,6 +57,7 @@ struct Recovery {
         }
         if let damage {
             stop(at: damage.mark, damage.words)
+            recallProducers()
         } else {
             recallProducers()
             try makeDurable()
@@ -336,6 +340,7 @@ struct Recovery {
             offset: state.end, segment: last.base, position: last.byteCount)
         state.recoveryPoint = last.base
         if state.gapsAllowedBefore == .max { state.gapsAllowedBefore = state.end }
+        storeProducers()
         do throws(DiskError) {
             try state.checkpoint(isClean: false, now: now).store(disk, directory)
         } catch {

@@ -222,10 +222,18 @@ import Testing
         #expect(harness.topic.recordCount == 0)
     }
 
-    @Test func `a producer's records all go to the partition of the query`() throws {
+    @Test(arguments: [
+        producer(0), "If-End-Offset: 0\r\n", key("k") + "If-End-Offset: 0\r\n",
+    ])
+    func `under a sequence number or an end offset all go to the partition of the query`(
+        head: String
+    ) throws {
         let harness = try ProduceHarness(partitions: 2)
-        for body in [#"{"records":[{"value":1,"partition":0}]}"#, #"{"records":[]}"#] {
-            let answer = harness.produce(body, query: "?partition=1", head: Self.producer(0))
+        for body in [
+            #"{"records":[{"value":1,"partition":0}]}"#, #"{"records":[]}"#,
+            #"{"records":[{"value":1},{"value":2,"partition":0}]}"#,
+        ] {
+            let answer = harness.produce(body, query: "?partition=1", head: head)
             #expect(answer.status == 400, "\(answer)")
         }
         #expect(harness.topic.recordCount == 0)

@@ -1,5 +1,6 @@
 import LogEngine
 import Platform
+import Synchronization
 import TestSupport
 import Testing
 
@@ -127,17 +128,85 @@ struct IdempotenceTests {
         }
     }
 
-    @Test(arguments: [true, false])
-    func `retention takes records and not the memory of them`(isClean: Bool) async throws {
+    /// Also where the program ended between a roll and its snapshot: then the start makes one.
+    @Test(arguments: [true, false], [true, false])
+    func `retention takes records and not the memory of them`(
+        isClean: Bool, hasSnapshot: Bool
+    ) async throws {
         let bench = try await Self.filled(12, isClean: false)
         bench.disk.kill()
+        if !hasSnapshot { try bench.disk.remove(bench.directory + "/producers") }
         let partition = try bench.open()
         bench.settle()
         _ = try await partition.deleteRecords(before: Offset(20))
         #expect(try bench.bases().first ?? 0 > 0)
         if isClean { try partition.close() }
+        bench.disk.crash(seed: 5)
+        try Self.expectKnown(12, in: try bench.open(), "\(isClean) \(hasSnapshot)")
+    }
+
+    /// Pitfall 45: what comes while a snapshot is made pushes out, or with a new epoch replaces,
+    /// what the snapshot is of. The power goes before what came is durable.
+    @Test(arguments: [true, false])
+    func `a snapshot has every batch before its mark, whatever has come meanwhile`(
+        isNewEpoch: Bool
+    ) async throws {
+        var bench = Bench()
+        bench.options.segmentBytes = 600
+        let partition = try bench.open()
+        func rules(_ sequence: Int32, epoch: Int16 = 1) -> AppendRules {
+            AppendRules(
+                identity: .producer(ProducerSequence(id: 3, epoch: epoch, sequence: sequence)))
+        }
+        for sequence in 0..<8 as Range<Int32> {
+            _ = try partition.append(Self.keyed(["value"]), under: rules(sequence))
+        }
+        #expect(try bench.bases().count == 2)
+        let late = isNewEpoch ? [rules(0, epoch: 2)] : (8..<13).map { rules($0) }
+        let latecomers = Mutex(late)
+        bench.disk.inject { operation, path, _ in
+            guard operation != .syncDirectory else {
+                for rules in latecomers.withLock({ late in
+                    defer { late = [] }
+                    return late
+                }) {
+                    _ = try? partition.append(Self.keyed(["late"]), under: rules)
+                }
+                return nil
+            }
+            let isCut = operation == .sync && latecomers.withLock { $0.isEmpty }
+            return isCut && path.hasSuffix(".log") ? .inputOutput : nil
+        }
+        bench.settle()
+        #expect(partition.highWatermark == Offset(8) && partition.failure != nil)
+        bench.disk.crash(seed: 1)
+        let next = try bench.open()
+        #expect(next.logEnd == Offset(8))
+        for sequence in 3..<8 as Range<Int32> {
+            let again = try next.append(Self.keyed(["value"]), under: rules(sequence))
+            #expect(again.isReplay && again.offset == Offset(Int64(sequence)))
+        }
+        #expect(next.logEnd == Offset(8))
+    }
+
+    /// Else a try of an `Idempotency-Key` again, in a topic that has grown, goes elsewhere.
+    @Test(arguments: [600, 1 << 20] as [Int64])
+    func `a damaged partition still knows the keys before the damage`(segmentBytes: Int64)
+        async throws
+    {
+        let bench = try await Self.filled(12, segmentBytes: segmentBytes, isClean: false)
         bench.disk.kill()
-        try Self.expectKnown(12, in: try bench.open(), "\(isClean)")
+        let path = bench.path(try #require(bench.bases().last))
+        var bytes = try #require(bench.disk.content(path))
+        bytes[bytes.count / 2] ^= 1
+        bench.disk.setContent(path, bytes)
+        let partition = try bench.open()
+        #expect(partition.failure?.hasPrefix("damaged") == true)
+        let known = (0..<12).prefix {
+            partition.trace(ofKey: BatchIdentity.firstKeyID + Int64($0)) != nil
+        }
+        #expect(known.count == Int(partition.logEnd.value) / 2, "\(partition.logEnd)")
+        #expect(known.count > 3)
     }
 
     @Test func `an append that failed leaves no memory of it`() async throws {

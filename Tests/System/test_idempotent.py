@@ -1,6 +1,7 @@
 """Produce that is safe to repeat: Idempotency-Key, Producer-*, If-End-Offset (pitfalls 45 and 46)."""
 
 import collections
+import gzip
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import access
 import judges
 from access import bearer
 from millrace import Millrace, run, until
+from test_compaction import wait_for_pass
 
 ROUNDS = int(os.environ.get("MILLRACE_IDEMPOTENT_KILLS", "8"))
 CONNECTIONS = 64
@@ -130,6 +132,128 @@ def test_an_end_offset_is_won_once_by_64_writers(server, topic):
         thread.join(60)
     assert sorted(offset for offset, _ in won) == list(range(64))
     assert [number for _, number in sorted(won)] == [int(v) for v in values(server, topic)]
+
+
+RECORDS = json.dumps({"records": [{"value": n} for n in range(5)]}).encode()
+ONCE = {"Content-Type": "application/json", "Idempotency-Key": "once"}
+
+
+def test_one_key_from_16_connections_at_once_is_one_write_and_16_equal_answers(server, wide):
+    """Pitfall 46, where the client does not wait for the first try to end."""
+    barrier, answers = threading.Barrier(16), []
+
+    def send():
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        connection.connect()
+        barrier.wait(60)
+        connection.request("POST", f"/v1/topics/{wide}/records", RECORDS, ONCE)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.read(), answer.headers.get("Idempotent-Replayed")))
+
+    threads = [threading.Thread(target=send) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == 16 and {(status, body) for status, body, _ in answers} == {(200, answers[0][1])}
+    assert collections.Counter(replayed for *_, replayed in answers) == {"true": 15, None: 1}
+    assert sorted(values(server, wide)) == [0, 1, 2, 3, 4]
+
+
+def test_a_key_lives_on_when_compaction_has_taken_its_records(data):
+    """Pitfall 45: what the answer was made of is gone, and the answer is the same."""
+    first = json.dumps({"records": [{"key": f"k{n}", "value": "first"} for n in range(3)]})
+    with Millrace(data) as server:
+        server.create("t", cleanupPolicy="compact", segmentBytes=64 << 10)
+        answer = server.post("/v1/topics/t/records", data=first, headers=ONCE)
+        assert answer.status == 200
+        for number in range(60):
+            batch = [{"key": f"k{n}", "value": f"{number} {'x' * 100}"} for n in range(50)]
+            assert server.produce("t", batch).status == 200
+        wait_for_pass(server)
+        kept = server.read_all("t")
+        assert all(record["value"] != "first" for record in kept), "the records are compacted away"
+        for stop in ("kill", "kill", "terminate"):
+            again = server.post("/v1/topics/t/records", data=first, headers=ONCE)
+            assert again.body == answer.body and again.headers["Idempotent-Replayed"] == "true"
+            assert server.read_all("t")[-1] == kept[-1], "nothing is appended"
+            getattr(server, stop)()
+            server = Millrace(data)
+        server.kill()
+
+
+def test_a_key_lives_on_when_retention_has_taken_its_records(data):
+    """Pitfall 45, over a kill behind the deletion as well."""
+    sent = {"Producer_Id": 1, "Producer_Epoch": 0, "Producer_Sequence": 0}
+    with Millrace(data) as server:
+        server.create("t", segmentBytes=64 << 10)
+        answer = server.post("/v1/topics/t/records", data=RECORDS, headers=ONCE)
+        producer = produce(server, "t", ["p"], "?partition=0", **sent)
+        assert (answer.status, producer.status) == (200, 200)
+        for _ in range(6):
+            end = server.append("t", ["x" * 30_000])[0]["offset"]
+        server.kill()
+    with Millrace(data) as server:
+        trimmed = server.delete(f"/v1/topics/t/partitions/0/records?before={end}")
+        assert trimmed.status in (200, 204), trimmed
+        server.kill()
+    for stop in ("kill", "terminate"):
+        with Millrace(data) as server:
+            assert server.get("/v1/topics/t").json["partitions"][0]["logStartOffset"] == end
+            again = server.post("/v1/topics/t/records", data=RECORDS, headers=ONCE)
+            assert again.body == answer.body and again.headers["Idempotent-Replayed"] == "true"
+            again = produce(server, "t", ["p"], "?partition=0", **sent)
+            assert again.body == producer.body and again.headers["Idempotent-Replayed"] == "true"
+            assert len(server.read_all("t")) == 1
+            getattr(server, stop)()
+
+
+def test_lines_with_a_key_are_refused(server, topic):
+    answer = server.post(f"/v1/topics/{topic}/records", data=b'{"value":1}\n',
+                         headers={"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"})
+    assert (answer.status, answer.code) == (400, "invalid-header")
+    assert values(server, topic) == []
+
+
+def test_a_retry_in_gzip_is_of_the_same_content(server, topic):
+    path = f"/v1/topics/{topic}/records"
+    first = server.post(path, data=RECORDS, headers=ONCE)
+    assert first.status == 200
+    for level in (1, 9):
+        again = server.post(path, data=gzip.compress(RECORDS, level),
+                            headers={**ONCE, "Content-Encoding": "gzip"})
+        assert again.body == first.body and again.headers["Idempotent-Replayed"] == "true"
+    other = server.post(path, data=gzip.compress(RECORDS + b" "),
+                        headers={**ONCE, "Content-Encoding": "gzip"})
+    assert (other.status, other.code) == (422, "idempotency-key-reused")
+    assert values(server, topic) == [0, 1, 2, 3, 4]
+
+
+def test_a_page_may_see_that_an_answer_is_a_replay(data):
+    with Millrace(data, "--cors-origins", "https://app.example") as server:
+        server.create("t")
+        for replayed in (None, "true"):
+            answer = server.post("/v1/topics/t/records", data=RECORDS,
+                                 headers={**ONCE, "Origin": "https://app.example"})
+            assert answer.headers.get("Idempotent-Replayed") == replayed
+            exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+            assert "idempotent-replayed" in exposed
+
+
+@pytest.mark.parametrize("field, others", [
+    ("Idempotency-Key", ()), ("If-End-Offset", ()),
+    ("Producer-Id", ("Producer-Epoch", "Producer-Sequence")),
+    ("Producer-Epoch", ("Producer-Id", "Producer-Sequence")),
+    ("Producer-Sequence", ("Producer-Id", "Producer-Epoch")),
+])
+def test_a_field_that_comes_twice_is_refused(server, topic, field, others):
+    """One of the two would be believed, and a proxy may believe the other."""
+    lines = "".join(f"{name}: 0\r\n" for name in (field, *others, field))
+    with socket.create_connection((server.host, server.port), timeout=60) as connection:
+        connection.sendall(f"POST /v1/topics/{topic}/records?partition=0 HTTP/1.1\r\nHost: a\r\n"
+                           f"Content-Type: text/plain\r\n{lines}Content-Length: 1\r\n\r\nx".encode())
+        assert connection.makefile("rb").readline().split()[1] == b"400"
+    assert values(server, topic) == []
 
 
 class Writer(threading.Thread):
@@ -299,6 +423,25 @@ def test_permissions_hold_as_for_a_plain_produce(guarded, rule):
     run("token", "revoke", guarded.tokens["ann"], "--access-file", guarded.path)
     until(lambda: guarded.ask("ann", [1], query, **fields).status == 401)
     assert guarded.count() == 1
+
+
+def test_a_token_revoked_while_its_request_waits_appends_nothing(guarded):
+    """Head and half of the body have come; the rest comes when the token is of no use any more."""
+    with socket.create_connection((guarded.server.host, guarded.server.port), timeout=60) as connection:
+        connection.sendall(
+            f"POST /v1/topics/t/records HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            f"Idempotency-Key: k\r\nAuthorization: Bearer {guarded.tokens['ann']}\r\n"
+            f"Content-Length: {len(RECORDS)}\r\n\r\n".encode() + RECORDS[:9])
+        run("token", "revoke", guarded.tokens["ann"], "--access-file", guarded.path)
+        until(lambda: guarded.ask("ann", [1], "?partition=7").status == 401)
+        connection.sendall(RECORDS[9:])
+        answers = connection.makefile("rb")
+        assert answers.readline().split()[1] == b"401"
+        length = int(http.client.parse_headers(answers)["content-length"])
+        assert json.loads(answers.read(length))["code"] == "unauthenticated"
+    assert guarded.count() == 0
+    first = guarded.ask("ann, later", [1], Idempotency_Key="k")
+    assert first.status == 200 and "Idempotent-Replayed" not in first.headers, "nor is the key used up"
 
 
 def test_quotas_count_tries_and_their_bytes(guarded):

@@ -37,6 +37,17 @@ extension ProduceRoute {
         placing.keepTrace(of: exchange.head)
         var records = PartitionedRecords(placing)
         try parse(body, form, exchange.head, topic.name, &records)
+        try checkPlace(records, options)
+        return try await append(
+            &records, to: topic, options.acks,
+            AppendRules(
+                identity: rules.producer.map { .producer($0) }, endOffset: rules.endOffset))
+    }
+
+    /// Sequence numbers and end offsets are of one partition.
+    private func checkPlace(
+        _ records: borrowing PartitionedRecords, _ options: ProduceOptions
+    ) throws(Problem) {
         guard records.batchCount == 1, records.partition(ofBatch: 0) == options.partition else {
             throw Problem(
                 .invalidField,
@@ -44,10 +55,6 @@ extension ProduceRoute {
                     + "and all go to the partition that the query names.",
                 [("field", .string("partition"))])
         }
-        return try await append(
-            &records, to: topic, options.acks,
-            AppendRules(
-                identity: rules.producer.map { .producer($0) }, endOffset: rules.endOffset))
     }
 
     // MARK: - By key
@@ -82,6 +89,7 @@ extension ProduceRoute {
         placing.keepTrace(of: exchange.head)
         var records = PartitionedRecords(placing)
         try parse(body, form, exchange.head, topic.name, &records)
+        if rules.endOffset != nil { try checkPlace(records, options) }
         return try await append(
             &records, to: topic, options.acks,
             AppendRules(

@@ -19,19 +19,11 @@ extension Partition {
         state.withLock { if !$0.producers.isEmpty { $0.producers.expire(now: now) } }
     }
 
-    /// Stores what is known of batches before `offset`, which are durable; nothing where nobody
-    /// has sent an identity yet. That it cannot be stored is no error: the log says the same.
-    func storeProducers(before offset: Int64) {
-        let now = time.now()
-        let table: ProducerTable? = state.withLock { state in
-            guard !state.producers.isEmpty || state.hasProducers else { return nil }
-            state.hasProducers = true
-            return state.producers
-        }
-        guard let table else { return }
+    /// Stores what is known of batches that are durable by now. That it cannot be stored is no
+    /// error: the log says the same.
+    func store(_ snapshot: ProducerSnapshot) {
         do throws(DiskError) {
-            try ProducerSnapshot(nextOffset: offset, table: table.durable(before: offset))
-                .store(disk, directory, now: now)
+            try snapshot.store(disk, directory, now: time.now())
         } catch {
             // The one before stays, or none: then more of the log is read at the next start.
         }
@@ -39,6 +31,15 @@ extension Partition {
 }
 
 extension PartitionState {
+    /// What is known of the batches before the log's end; nil where nobody has sent an identity
+    /// yet. To be taken under the same lock as a sync's mark: a batch that comes later pushes an
+    /// older one out of the table, and after a power cut neither would be known.
+    mutating func producerSnapshot() -> ProducerSnapshot? {
+        guard hasProducers || !producers.isEmpty else { return nil }
+        hasProducers = true
+        return ProducerSnapshot(nextOffset: end, table: producers)
+    }
+
     /// The offset of a batch that is there already; nil where it is to be appended.
     func judge(_ rules: AppendRules, recordCount: Int) throws(LogError) -> Offset? {
         if let identity = rules.identity {

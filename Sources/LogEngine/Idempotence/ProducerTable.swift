@@ -172,17 +172,4 @@ package struct ProducerTable: Equatable, Sendable {
         guard hasOld else { return }
         producers = producers.filter { now - $0.value.appendedAt <= Limits.identityAge }
     }
-
-    /// Without what was appended at or behind `offset`.
-    func durable(before offset: Int64) -> ProducerTable {
-        var table = self
-        table.keys = keys.filter { $0.value.baseOffset < offset }
-        for (id, producer) in producers {
-            var batches = producer.batches
-            batches.removeAll { $0.baseOffset >= offset }
-            table.producers[id]?.batches = batches
-            if batches.isEmpty { table.producers[id] = nil }
-        }
-        return table
-    }
 }

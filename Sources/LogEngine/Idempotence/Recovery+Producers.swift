@@ -5,12 +5,16 @@ extension Recovery {
     /// batches behind it. Without a snapshot from all batches there are, or, where a checkpoint
     /// says that nobody sent an identity before the recovery point, from those behind that; after
     /// a clean stop there are none either.
+    ///
+    /// Where damage ends the log early a snapshot may know more than the log, and is believed: what
+    /// is behind the damage was appended, and is not to be appended elsewhere.
     mutating func recallProducers(isVouched: Bool = false) {
         var from = state.segments.first?.base ?? 0
         let snapshot = ProducerSnapshot.load(disk, directory, now: now)
-        if let snapshot, snapshot.nextOffset <= state.end {
+        if let snapshot, snapshot.nextOffset <= state.end || damage != nil {
             state.producers = snapshot.table
             from = snapshot.nextOffset
+            snapshotEnd = from
         } else if let checkpoint, !checkpoint.hasProducers, snapshot == nil {
             from = isVouched ? state.end : max(from, checkpoint.recoveryPoint)
         }
@@ -33,6 +37,20 @@ extension Recovery {
         if !state.producers.isEmpty { state.hasProducers = true }
     }
 
+    /// Stores what was recalled and is durable, unless the snapshot found reaches into the last
+    /// segment: retention may take those before it, and a second crash then finds neither.
+    mutating func storeProducers() {
+        guard case .open = state.status, state.durable.offset == state.end,
+            snapshotEnd ?? -1 < state.durable.segment, !state.producers.isEmpty,
+            let snapshot = state.producerSnapshot()
+        else { return }
+        do throws(DiskError) {
+            try snapshot.store(disk, directory, now: now)
+        } catch {
+            // The one before stays, or none: the log says the same for now.
+        }
+    }
+
     private mutating func replay(_ segment: Segment, from: Int64) throws(DiskError) {
         let path = directory + "/" + SegmentName.file(segment.base, SegmentName.log)
         let file: any DiskFile
@@ -43,6 +61,8 @@ extension Recovery {
             let header = RecordBatchHeader(window.bytes.span, at: window.index(of: position))
         {
             position += Int64(header.batchByteCount)
+            // Behind damage bytes are only that.
+            guard header.baseOffset < state.end else { return }
             guard header.baseOffset >= from, let identity = BatchIdentity(header) else { continue }
             // Not `recordCount`: compaction may have taken records out.
             state.producers.note(

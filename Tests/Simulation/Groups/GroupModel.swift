@@ -34,7 +34,10 @@ struct GroupModel {
     /// When a group without members was last left or committed to.
     private var emptied: [(batch: Int, group: GroupID, at: Duration)] = []
     private var accepted: Set<Accepted> = []
+    /// By the number they were first sent under.
     private var acceptedPolls: Set<Int> = []
+    /// Of each member since its last poll: that overtakes them, and may let go what they name.
+    private var acceptedCommits: [MemberKey: Set<Int>] = [:]
     /// Time without the pauses.
     var awake = Duration.zero
     private var paused = Duration.zero
@@ -158,7 +161,13 @@ struct GroupModel {
         if let epoch = request.epoch, epoch != before?.epoch {
             throw Broken("a request of epoch \(epoch) was accepted after its time")
         }
-        if request.epoch != nil { acceptedPolls.insert(request.origin) }
+        switch request.kind {
+        case .poll:
+            acceptedPolls.insert(request.origin)
+            acceptedCommits[request.key] = nil
+        case .commit: acceptedCommits[request.key, default: []].insert(request.origin)
+        case .join, .heartbeat, .leave: break
+        }
         for processed in request.processed where isThere(processed) {
             let mark = Accepted(key: request.key, processed: processed)
             let place = processed.place
@@ -193,10 +202,11 @@ struct GroupModel {
         {
             throw Broken("a process is told the epoch of the one that took its place")
         }
-        guard acceptedPolls.contains(request.origin), before?.epoch == request.epoch else {
-            return
-        }
-        throw Broken("a poll was sent again and refused: \(request)")
+        let wasAccepted =
+            acceptedPolls.contains(request.origin)
+            || acceptedCommits[request.key]?.contains(request.origin) == true
+        guard wasAccepted, before?.epoch == request.epoch else { return }
+        throw Broken("a request was sent again and refused: \(request)")
     }
 
     // MARK: - Whole states
