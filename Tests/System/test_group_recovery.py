@@ -108,7 +108,7 @@ def test_while_the_log_recovers_groups_are_503_and_no_older_offset(data):
         port = probe.getsockname()[1]
     # Every read of the disk takes its time, so that there is a time of recovery to ask in.
     wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pread64,preadv2,openat"]
-    wrapper += ["-e", "inject=pread64,preadv2:delay_enter=30000"]
+    wrapper += ["-e", "inject=pread64,preadv2:delay_enter=8000"]
     answers = []
     with Millrace(data, listen=f"127.0.0.1:{port}", wrapper=wrapper, wait=0) as server:
         server.base = f"http://127.0.0.1:{port}"

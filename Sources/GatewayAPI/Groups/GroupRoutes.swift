@@ -161,7 +161,7 @@ struct GroupRoutes {
     }
 
     private func checkCount(_ offsets: [OffsetCommit]) throws(Problem) {
-        let limit = Backends.Limits.offsetsPerCommit
+        let limit = GroupLimits.partitionsPerGroup
         if offsets.count > limit { throw Problem(GroupError.tooManyOffsets(limit: limit)) }
     }
 
