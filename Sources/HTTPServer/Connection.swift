@@ -195,7 +195,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
-        await waitForReader()
+        await waitForReader(atMost: limits.pipelinedBytes)
         exchange.responseStatus = 0
         stream = .none
         return !isBroken

@@ -95,9 +95,8 @@ struct GroupRoutes {
         if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
         for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
-        let previous = Dictionary(
-            before.map { ($0.topic, [$0.partition: $0.offset]) },
-            uniquingKeysWith: { $0.merging($1) { $1 } })
+        var previous: [String: [Int: Offset]] = [:]
+        for each in before { previous[each.topic, default: [:]][each.partition] = each.offset }
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
