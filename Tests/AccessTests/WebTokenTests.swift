@@ -251,6 +251,18 @@ func plain(_ base64: String) -> String {
         #expect(fixture.grant(stranger)?.principal.name == "new")
     }
 
+    /// The Kelvin sign is the letter K to a dictionary: who may choose a name must not become Karl.
+    @Test func `names a principal by its bytes`() async throws {
+        let provider = try await Provider()
+        let fixture = try await fixture(provider)
+        try fixture.replace([#"{"principal":"Karl","allow":["topic:*=all"]}"#, settings])
+        try await fixture.control.load()
+        let karl = try await provider.sign(claims(fixture.time, ["sub": "Karl"]), kid: "e")
+        #expect(fixture.grant(karl)?.principal.name == "Karl")
+        let other = try await provider.sign(claims(fixture.time, ["sub": "\u{212A}arl"]), kid: "e")
+        #expect(fixture.grant(other) == nil)
+    }
+
     @Test func `ends when its key goes or its principal changes`() async throws {
         let provider = try await Provider()
         let fixture = try await fixture(provider)
