@@ -8,7 +8,7 @@ let dependencies: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // The logging interface every Swift server library speaks.
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    // SHA-256 of access tokens, written by people who write nothing else.
+    // SHA-256 of idempotency keys and access tokens, by people who write nothing else.
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     // JSON Web Tokens: signatures by HS256, RS256 and ES256. Brings swift-certificates, swift-asn1.
     .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
@@ -52,7 +52,8 @@ let package = Package(
         // HTTP/2 framing and HPACK; Debian's, for its security fixes.
         .systemLibrary(
             name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
-        .target(name: "Platform", dependencies: ["CPlatform", "CZlib"], swiftSettings: common),
+        .target(
+            name: "Platform", dependencies: ["CPlatform", "CZlib", crypto], swiftSettings: common),
         .target(name: "JSON", swiftSettings: safe),
         .target(name: "Groups", swiftSettings: safe),
         .target(name: "LogEngine", dependencies: ["Platform"], swiftSettings: safe),

@@ -26,6 +26,8 @@ enum Limits {
     /// Of one with cursors or offsets: two cursors of all the partitions a group may have, with
     /// topic names of 250 bytes.
     static let offsetsBodyBytes = 12 << 20
+    /// Bytes of an `Idempotency-Key`.
+    static let idempotencyKeyBytes = 128
 }
 
 /// What the operator may set.

@@ -6,7 +6,8 @@ import Platform
 ///      0     4  "MRCP"
 ///      4     4  version            2
 ///      8     4  checksum           CRC-32C of byte 12 to the end
-///     12     4  flags              bit 0: a clean stop vouches for every segment listed
+///     12     4  flags              bit 0: a clean stop vouches for every segment listed;
+///                            bit 1: somebody sent producer ids, see `ProducerSnapshot`
 ///     16     8  logStart           the first offset that may be read
 ///     24     8  nextOffset         no record to come has a lower one
 ///     32     8  recoveryPoint      base offset; segments before it were synced whole
@@ -32,6 +33,7 @@ struct Checkpoint: Equatable {
     var nextOffset: Int64
     var recoveryPoint: Int64
     var gapsAllowedBefore: Int64
+    var hasProducers: Bool
     /// By base offset: those before the recovery point; after a clean stop all.
     var segments: [SealedSegment]
 
@@ -42,13 +44,14 @@ struct Checkpoint: Equatable {
 
     init(
         isClean: Bool, logStart: Int64, nextOffset: Int64, recoveryPoint: Int64,
-        gapsAllowedBefore: Int64, segments: [SealedSegment]
+        gapsAllowedBefore: Int64, hasProducers: Bool = false, segments: [SealedSegment]
     ) {
         self.isClean = isClean
         self.logStart = logStart
         self.nextOffset = nextOffset
         self.recoveryPoint = recoveryPoint
         self.gapsAllowedBefore = gapsAllowedBefore
+        self.hasProducers = hasProducers
         self.segments = segments
     }
 
@@ -62,6 +65,7 @@ struct Checkpoint: Equatable {
         let size = bytes.uint32(at: 4) == 1 ? 32 : Self.segmentByteCount
         guard bytes.count == Self.headByteCount + count * size else { return nil }
         isClean = bytes.uint32(at: 12) & 1 != 0
+        hasProducers = bytes.uint32(at: 12) & 2 != 0
         logStart = bytes.int64(at: 16)
         nextOffset = bytes.int64(at: 24)
         recoveryPoint = bytes.int64(at: 32)
@@ -87,7 +91,7 @@ struct Checkpoint: Equatable {
         bytes.appendBigEndian(Self.magic)
         bytes.appendBigEndian(Self.version)
         bytes.appendBigEndian(UInt32(0))
-        bytes.appendBigEndian(UInt32(isClean ? 1 : 0))
+        bytes.appendBigEndian(UInt32((isClean ? 1 : 0) | (hasProducers ? 2 : 0)))
         bytes.appendBigEndian(logStart)
         bytes.appendBigEndian(nextOffset)
         bytes.appendBigEndian(recoveryPoint)

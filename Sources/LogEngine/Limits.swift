@@ -49,6 +49,22 @@ package enum Limits {
     static let compactionBytesPerSecond = 64 << 20
     /// Passes whose time is kept, for tombstones.
     static let compactionPasses = 64
-    /// Producers whose last batch is known while compacting; beyond it all batches stay.
-    static let compactionProducers = 100_000
+    /// Producers, and as many keys, whose last batch compaction keeps: as are remembered at least.
+    static let compactionProducers = 12_500
+
+    // MARK: Idempotence (window of a partition: by count, and by age)
+
+    /// Idempotency keys that are remembered at least, while they are young enough.
+    static let keysRemembered = 10_000
+    /// Producers that are remembered at least.
+    static let producersRemembered = 10_000
+    /// How many above that are forgotten at once.
+    static let forgottenAtOnce = 2_500
+    /// Batches of a producer whose repetition is recognised, as in Kafka.
+    static let batchesPerProducer = 5
+    /// How long a key or a producer is remembered after its last append; Kafka's
+    /// `producer.id.expiration.ms`.
+    static let identityAge = Duration.seconds(24 * 60 * 60)
+    /// Bytes of a snapshot file: above what these limits allow.
+    static let snapshotBytes: Int64 = 4 << 20
 }

@@ -16,4 +16,8 @@ package enum LogError: Error {
     case damaged(at: Offset, String)
     case disk(DiskError)
     case closed
+    /// The batch is a producer's or a key's, and may not be appended.
+    case identity(IdentityRefusal)
+    /// The next record would not get the offset asked for, but this one.
+    case endOffsetMismatch(Offset)
 }

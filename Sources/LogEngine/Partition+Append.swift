@@ -13,6 +13,14 @@ extension Partition {
     package func append(
         _ batch: consuming RecordBatchBuilder, isAwaited: Bool = true
     ) throws(LogError) -> Offset {
+        try append(batch, under: nil, isAwaited: isAwaited).offset
+    }
+
+    /// The same where `rules` hold; also `.identity`, `.endOffsetMismatch`. A batch that is there
+    /// already is not appended: `isReplay`, and the offset it has.
+    package func append(
+        _ batch: consuming RecordBatchBuilder, under rules: AppendRules?, isAwaited: Bool = true
+    ) throws(LogError) -> (offset: Offset, isReplay: Bool) {
         let recordCount = batch.recordCount
         let largestRecord = batch.largestRecordByteCount
         let maxTimestamp = batch.largestTimestamp
@@ -21,10 +29,14 @@ extension Partition {
         guard batch.byteCount <= Limits.batchBytes else {
             throw .recordTooLarge(limit: Limits.batchBytes)
         }
+        batch.identity = rules?.identity
         var bytes = batch.finish()
         if compresses.load(ordering: .relaxed) { BatchCompression.compress(&bytes) }
-        let (base, sync) = try state.withLock { state throws(LogError) in
+        let (base, isReplay, sync) = try state.withLock { state throws(LogError) in
             try state.checkWritable()
+            if let rules, let known = try state.judge(rules, recordCount: recordCount) {
+                return (known.value, true, PartitionState.SyncStart.none)
+            }
             guard largestRecord <= state.options.maxRecordBytes else {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
             }
@@ -36,10 +48,14 @@ extension Partition {
             try write(&state, bytes.span)
             Self.count(
                 &state, bytes.span, recordCount: recordCount, maxTimestamp: maxTimestamp)
-            return (base, state.scheduleSync(isAwaited: isAwaited))
+            if let identity = rules?.identity {
+                state.producers.note(
+                    identity, at: Offset(base), recordCount: recordCount, now: time.now())
+            }
+            return (base, false, state.scheduleSync(isAwaited: isAwaited))
         }
         start(sync)
-        return Offset(base)
+        return (Offset(base), isReplay)
     }
 
     private func write(_ state: inout PartitionState, _ bytes: Span<UInt8>) throws(LogError) {

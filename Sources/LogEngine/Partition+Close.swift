@@ -42,6 +42,7 @@ extension Partition {
             return state.segments.last
         }
         guard let active else { return nil }
+        storeProducers(before: logEnd.value)
         if let indexes = active.indexes {
             note(indexes.checksum, of: active)
             indexes.store(disk, directory, active.base)

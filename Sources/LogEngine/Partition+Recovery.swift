@@ -25,7 +25,8 @@ extension Partition {
                 }
             }
             var recovery = try Recovery(
-                directory, disk: disk, now: time.now(), options: options)
+                directory, disk: disk, now: time.now(), wallMilliseconds: time.wallMilliseconds(),
+                options: options)
             try recovery.run(progress)
             return Partition(
                 directory, disk: disk, time: time, workers: workers, openSegments: openSegments,

@@ -50,6 +50,7 @@ extension Partition {
             return false
         }
         guard isWritable else { return }
+        expireIdentities()
         try rollIfExpired()
         let start = expiredEnd()
         if start > logStart.value {

@@ -85,6 +85,7 @@ extension Partition {
             if plan.hasRolled {
                 try sealChains(plan.chains, active: plan.mark.segment)
                 try disk.syncDirectory(directory)
+                storeProducers(before: plan.mark.offset)
                 noteIndexChecksums(before: plan.mark.segment)
                 try moveRecoveryPoint(to: plan.mark.segment)
             }

@@ -47,6 +47,10 @@ struct PartitionState: Sendable {
     var waiters = SyncWaiters()
     var watchers = Watchers()
     var marks = RecentMarks()
+    /// Who wrote what, as far as it is remembered.
+    var producers = ProducerTable()
+    /// Somebody once sent an identity: without a snapshot the whole log must be read for it.
+    var hasProducers = false
     /// How many segments compaction has replaced.
     var generations = 0
     /// nil until compaction has asked for it.
@@ -147,6 +151,7 @@ struct PartitionState: Sendable {
         return Checkpoint(
             isClean: isClean, logStart: logStart, nextOffset: durable.offset,
             recoveryPoint: recoveryPoint, gapsAllowedBefore: gapsAllowedBefore,
+            hasProducers: hasProducers || !producers.isEmpty,
             segments: listed.map {
                 Checkpoint.SealedSegment(
                     base: $0.base, byteCount: $0.byteCount, maxTimestamp: $0.maxTimestamp,

@@ -18,8 +18,13 @@ package struct RecordBatchBuilder: Sendable {
     package private(set) var largestRecordByteCount = 0
     /// Whether every record so far has a key.
     package private(set) var isKeyed = true
+    /// nil: that of the first record.
+    private let chosenBaseTimestamp: Int64?
+    /// Whose batch it is; nil: nobody asks.
+    package var identity: BatchIdentity?
 
-    package init() {}
+    /// `baseTimestamp`, milliseconds since 1970, is what the header says; nil: the first record's.
+    package init(baseTimestamp: Int64? = nil) { chosenBaseTimestamp = baseTimestamp }
 
     /// Bytes of the whole batch so far, header included.
     package var byteCount: Int { bytes.count }
@@ -33,7 +38,7 @@ package struct RecordBatchBuilder: Sendable {
     ) -> Bool {
         precondition(recordCount < Int32.max)
         if recordCount == 0 {
-            baseTimestamp = timestamp
+            baseTimestamp = chosenBaseTimestamp ?? timestamp
             maxTimestamp = timestamp
         }
         // Wraps on purpose, and so does the reader: any two 64-bit timestamps come back exactly.
@@ -68,8 +73,9 @@ package struct RecordBatchBuilder: Sendable {
         bytes.setBigEndian(UInt32(recordCount - 1), at: 23)
         bytes.setBigEndian(baseTimestamp, at: 27)
         bytes.setBigEndian(maxTimestamp, at: 35)
-        // Producer id, epoch and base sequence: none, all -1.
+        // Producer id, epoch and base sequence: all -1 for none.
         for index in 43..<57 { bytes[index] = 0xFF }
+        if let identity { bytes.stamp(identity) }
         bytes.setBigEndian(UInt32(recordCount), at: 57)
         let checksum = crc32c(bytes.span.extracting(RecordBatchHeader.checksumStart..<bytes.count))
         bytes.setBigEndian(checksum, at: 17)

@@ -4,8 +4,9 @@ import Platform
 struct Recovery {
     let directory: String
     let disk: any Disk
-    private let now: Instant
-    private let checkpoint: Checkpoint?
+    let now: Instant
+    let wallMilliseconds: Int64
+    let checkpoint: Checkpoint?
     var state: PartitionState
     /// The file names found.
     private let names: Set<String>
@@ -13,11 +14,13 @@ struct Recovery {
     var damage: (mark: LogMark, words: String)?
 
     init(
-        _ directory: String, disk: any Disk, now: Instant, options: PartitionOptions
+        _ directory: String, disk: any Disk, now: Instant, wallMilliseconds: Int64,
+        options: PartitionOptions
     ) throws(DiskError) {
         self.directory = directory
         self.disk = disk
         self.now = now
+        self.wallMilliseconds = wallMilliseconds
         checkpoint = try Checkpoint.load(disk, directory)
         names = try SegmentSwap.settle(disk, directory, Set(try disk.list(directory)), checkpoint)
         let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
@@ -30,6 +33,7 @@ struct Recovery {
             // Without a checkpoint nothing says whether compaction has been here.
             gapsAllowedBefore: checkpoint?.gapsAllowedBefore ?? (bases.isEmpty ? 0 : .max),
             openedAt: now, agesSavedAt: now)
+        state.hasProducers = checkpoint?.hasProducers ?? false
     }
 
     mutating func run(_ progress: (Int64) -> Void) throws(DiskError) {
@@ -42,6 +46,7 @@ struct Recovery {
             try createFirst()
         } else if let vouched {
             try openActive(nextOffset: vouched.nextOffset)
+            recallProducers(isVouched: true)
             return
         } else {
             findMissing()
@@ -50,6 +55,7 @@ struct Recovery {
         if let damage {
             stop(at: damage.mark, damage.words)
         } else {
+            recallProducers()
             try makeDurable()
         }
         closeSealed()

@@ -4,6 +4,16 @@ import TestSupport
 import Testing
 
 struct EmbeddedConformanceTests {
+    @Test(arguments: BackendConformance.rules.indices)
+    func `conforms to the seam's rules of appends`(index: Int) async throws {
+        let (name, check) = BackendConformance.rules[index]
+        try await EmbeddedHarness.withDirectory { harness in
+            try await harness.run { backend in
+                do { try await check(backend) } catch { Issue.record("\(name): \(error)") }
+            }
+        }
+    }
+
     @Test(arguments: BackendConformance.all.indices)
     func `the embedded backend keeps every promise of the seam`(index: Int) async throws {
         let (name, check) = BackendConformance.all[index]

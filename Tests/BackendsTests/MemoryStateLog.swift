@@ -171,6 +171,11 @@ final class NamedTopic: Topic {
     func append(
         _ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks
     ) throws(BackendError) -> AppendTicket { throw unused }
+    func append(
+        _ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks,
+        under rules: AppendRules
+    ) throws(BackendError) -> AppendTicket { throw unused }
+    func traces(ofKey id: Int64) throws(BackendError) -> [KeyTrace] { throw unused }
     func acknowledge(_ ticket: AppendTicket) async throws(BackendError) -> Offset { throw unused }
     func read(
         _ partition: Int, from offset: Offset, maxBytes: Int

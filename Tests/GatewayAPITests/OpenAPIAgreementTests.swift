@@ -51,6 +51,12 @@ import Yams
         #expect(listed.sorted() == served.sorted())
     }
 
+    @Test func `has no status whose name an answer could not tell`() {
+        for code in ProblemCode.allCases {
+            #expect(reasonPhrase(code.status) != "Status", "\(code.status)")
+        }
+    }
+
     @Test func `has each route's query parameters, and no other`() throws {
         for (method, path, operation, parameters) in try operations(try document()) {
             let route = Route.allCases.first { "\($0)" == operation["operationId"] as? String }

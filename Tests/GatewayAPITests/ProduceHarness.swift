@@ -17,6 +17,7 @@ final class MemoryTopic: Topic {
         /// Who waits to be acknowledged, while `holdsAcknowledgements`.
         var holdsAcknowledgements = false
         var waiting: [Wakeup] = []
+        var tables: [Int: ProducerTable] = [:]
     }
 
     let name: String
@@ -48,6 +49,48 @@ final class MemoryTopic: Topic {
             state.ends[partition] += Int64(count)
             return AppendTicket(
                 partition: partition, baseOffset: Offset(base), recordCount: count, acks: acks)
+        }
+    }
+
+    func append(
+        _ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks,
+        under rules: AppendRules
+    ) throws(BackendError) -> AppendTicket {
+        let count = batch.recordCount
+        let known = try state.withLock { (state) throws(BackendError) -> Offset? in
+            guard let identity = rules.identity else { return nil }
+            do throws(IdentityRefusal) {
+                let verdict = try state.tables[partition, default: ProducerTable()].judge(
+                    identity, recordCount: count, isRetry: rules.isRetry)
+                if case .duplicate(let offset) = verdict { return offset }
+                return nil
+            } catch { throw .identity(error) }
+        }
+        if let known {
+            var ticket = AppendTicket(
+                partition: partition, baseOffset: known, recordCount: count, acks: acks)
+            ticket.isReplay = true
+            return ticket
+        }
+        let end = Offset(state.withLock { $0.ends[partition] })
+        if let wanted = rules.endOffset, wanted != end {
+            throw .endOffsetMismatch(endOffset: end)
+        }
+        batch.identity = rules.identity
+        let ticket = try append(batch, to: partition, acks: acks)
+        if let identity = rules.identity {
+            state.withLock {
+                $0.tables[partition, default: ProducerTable()].note(
+                    identity, at: ticket.baseOffset, recordCount: count,
+                    now: Instant(nanoseconds: 0))
+            }
+        }
+        return ticket
+    }
+
+    func traces(ofKey id: Int64) throws(BackendError) -> [KeyTrace] {
+        state.withLock { state in
+            state.tables.sorted { $0.key < $1.key }.compactMap { $0.value.trace(ofKey: id) }
         }
     }
 

@@ -22,18 +22,6 @@ import Testing
         #expect(records.contains(#""value":"null","valueEncoding":"text"}"#))
     }
 
-    @Test(arguments: [
-        "Idempotency-Key: a", "Producer-Id: 1", "Producer-Epoch: 0", "Producer-Sequence: 0",
-        "If-End-Offset: 0",
-    ])
-    func `a header of later work is refused and not passed over`(header: String) throws {
-        let harness = try ProduceHarness()
-        let answer = harness.produce(#"{"records":[{"value":1}]}"#, head: header + "\r\n")
-        #expect(answer.status == 501)
-        #expect(answer.body.contains("not-implemented"))
-        #expect(harness.topic.recordCount == 0)
-    }
-
     @Test func `a content coding is refused, identity is none`() throws {
         let harness = try ProduceHarness()
         let body = #"{"records":[{"value":1}]}"#

@@ -191,6 +191,20 @@ struct CompactionTests {
         }
     }
 
+    /// A client that never repeats a key leaves a bounded number of emptied batches.
+    @Test func `of producers and keys the latest stay only`() {
+        var last = LastBatches(most: 3)
+        let ids = [7, 8] + (0..<20).map { BatchIdentity.firstKeyID + $0 }
+        let headers = ids.enumerated().compactMap { number, id in
+            RecordBatchHeader(Self.stored([Keyed("k", "v")], at: number, producer: id).span)
+        }
+        for header in headers { last.note(header) }
+        let kept = headers.filter { last.mustKeep($0) }.map(\.producerID)
+        #expect(kept.starts(with: [7, 8]))
+        #expect((5...7).contains(kept.count))
+        #expect(kept.suffix(3) == ids.suffix(3))
+    }
+
     @Test func `damage is not rewritten, and named once`() async throws {
         let bench = Bench.compacted()
         let partition = try bench.open()

@@ -46,6 +46,32 @@ final class EmbeddedTopic: Topic {
         } catch { throw translate(error) }
     }
 
+    func append(
+        _ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks,
+        under rules: AppendRules
+    ) throws(BackendError) -> AppendTicket {
+        let log = try self.partition(partition)
+        let recordCount = batch.recordCount
+        do {
+            let appended = try log.append(consume batch, under: rules, isAwaited: acks == .all)
+            var ticket = AppendTicket(
+                partition: partition, baseOffset: appended.offset, recordCount: recordCount,
+                acks: acks)
+            ticket.isReplay = appended.isReplay
+            return ticket
+        } catch { throw translate(error) }
+    }
+
+    func traces(ofKey id: Int64) throws(BackendError) -> [KeyTrace] {
+        let slots = try state.withLock { (state) throws(BackendError) in
+            guard !state.isDeleted else { throw .unknownTopic(name) }
+            return state.slots
+        }
+        return slots.compactMap { slot in
+            if case .open(let log) = slot { log.trace(ofKey: id) } else { nil }
+        }
+    }
+
     func acknowledge(_ ticket: AppendTicket) async throws(BackendError) -> Offset {
         switch ticket.acks {
         case .none, .leader: break
@@ -239,6 +265,8 @@ extension BackendError {
         case .recordTooLarge(let limit): self = .recordTooLarge(limit: limit)
         case .recordWithoutKey: self = .recordWithoutKey
         case .storageFull: self = .storageFull
+        case .identity(let refusal): self = .identity(refusal)
+        case .endOffsetMismatch(let offset): self = .endOffsetMismatch(endOffset: offset)
         case .failed(let reason): self = .partitionFailed(reason)
         case .damaged(let offset, let reason): self = .damaged(at: offset, reason)
         case .disk(let error): self = BackendError(error)
@@ -255,7 +283,8 @@ extension BackendError {
         case .damaged(let offset, let reason): "damage at offset \(offset.value): \(reason)"
         case .storageFull: "no space is left"
         case .unknownTopic, .unknownPartition, .topicExists, .invalidConfiguration, .limitReached,
-            .offsetTrimmed, .offsetOutOfRange, .recordTooLarge, .recordWithoutKey:
+            .offsetTrimmed, .offsetOutOfRange, .recordTooLarge, .recordWithoutKey, .identity,
+            .endOffsetMismatch:
             "\(self)"
         }
     }

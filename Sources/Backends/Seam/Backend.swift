@@ -9,6 +9,12 @@ package typealias RecordBatchReader = LogEngine.RecordBatchReader
 package typealias Record = LogEngine.Record
 package typealias RecordHeaders = LogEngine.RecordHeaders
 package typealias CompressionType = LogEngine.CompressionType
+package typealias AppendRules = LogEngine.AppendRules
+package typealias BatchIdentity = LogEngine.BatchIdentity
+package typealias ProducerSequence = LogEngine.ProducerSequence
+package typealias KeyStamp = LogEngine.KeyStamp
+package typealias KeyTrace = LogEngine.KeyTrace
+package typealias IdentityRefusal = LogEngine.IdentityRefusal
 
 /// Where records live: a local directory, or a Kafka cluster. Everything the API does passes here.
 ///
@@ -68,6 +74,18 @@ package protocol Topic: AnyObject, Sendable {
     /// Throws with nothing appended: `.storageFull`, `.recordTooLarge`, `.partitionFailed`, ….
     func append(_ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks)
         throws(BackendError) -> AppendTicket
+
+    /// The same where `rules` hold, decided in the partition's order: nothing comes between. A
+    /// batch that is there already is not appended again; its ticket says `isReplay`. Also throws
+    /// `.identity` and `.endOffsetMismatch`.
+    func append(
+        _ batch: consuming RecordBatchBuilder, to partition: Int, acks: Acks,
+        under rules: AppendRules
+    ) throws(BackendError) -> AppendTicket
+
+    /// Where batches of the request with this key stand: in memory, no I/O. Steps of the number of
+    /// partitions.
+    func traces(ofKey id: Int64) throws(BackendError) -> [KeyTrace]
 
     /// The offset of the batch's first record, once `acks` is met.
     func acknowledge(_ ticket: AppendTicket) async throws(BackendError) -> Offset

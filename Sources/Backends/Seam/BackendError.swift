@@ -17,6 +17,10 @@ package enum BackendError: Error, Equatable {
     case recordTooLarge(limit: Int)
     /// The topic is compacted, and a record has no key.
     case recordWithoutKey
+    /// A batch with an identity may not be appended.
+    case identity(IdentityRefusal)
+    /// The next record would get this offset, and not the one asked for.
+    case endOffsetMismatch(endOffset: Offset)
     /// No space, or quota exceeded; nothing was appended.
     case storageFull
     /// A write or sync failed; the partition takes no more writes until a restart.

@@ -14,6 +14,8 @@ package struct AppendTicket: Sendable {
     package var baseOffset: Offset
     package var recordCount: Int
     package var acks: Acks
+    /// The batch was there already.
+    package var isReplay = false
 
     package init(partition: Int, baseOffset: Offset, recordCount: Int, acks: Acks) {
         self.partition = partition

@@ -88,7 +88,10 @@ struct BrowserPolicy: Sendable {
             exchange.head.value(of: .accessControlRequestMethod) != nil
         else {
             exchange.addedFields.append(
-                ("access-control-expose-headers", "retry-after, www-authenticate, etag"))
+                (
+                    "access-control-expose-headers",
+                    "retry-after, www-authenticate, etag, idempotent-replayed"
+                ))
             return false
         }
         // A public page must not reach into a private network on its visitor's behalf.

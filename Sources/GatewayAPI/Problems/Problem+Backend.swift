@@ -38,6 +38,8 @@ extension Problem {
             self = .recordTooLarge(limit: limit)
         case .recordWithoutKey:
             self.init(.recordWithoutKey, "A record has no key. \(Problem.recordNeedsKey)")
+        case .identity(let refusal): self.init(refusal)
+        case .endOffsetMismatch(let endOffset): self = .endOffsetMismatch(endOffset)
         case .storageFull:
             self.init(
                 .storageFull,

@@ -47,6 +47,7 @@ package enum ProblemCode: String, CaseIterable {
     case invalidJSON = "invalid-json"
     case invalidParameter = "invalid-parameter"
     case unknownParameter = "unknown-parameter"
+    case invalidHeader = "invalid-header"
     case invalidField = "invalid-field"
     case unknownField = "unknown-field"
     case missingField = "missing-field"
@@ -73,6 +74,12 @@ package enum ProblemCode: String, CaseIterable {
     case notAcceptable = "not-acceptable"
     case topicExists = "topic-exists"
     case reservedName = "reserved-name"
+    case outOfOrderSequence = "out-of-order-sequence"
+    case unknownProducer = "unknown-producer"
+    case idempotencyKeyForgotten = "idempotency-key-forgotten"
+    case producerFenced = "producer-fenced"
+    case endOffsetMismatch = "end-offset-mismatch"
+    case idempotencyKeyReused = "idempotency-key-reused"
     case offsetTrimmed = "offset-trimmed"
     case topicRecreated = "topic-recreated"
     case bodyTooLarge = "body-too-large"
@@ -84,7 +91,6 @@ package enum ProblemCode: String, CaseIterable {
     case quotaExceeded = "quota-exceeded"
     case limitReached = "limit-reached"
     case internalError = "internal-error"
-    case notImplemented = "not-implemented"
     case notReady = "not-ready"
     case serverBusy = "server-busy"
     case partitionFailed = "partition-failed"
@@ -94,26 +100,28 @@ package enum ProblemCode: String, CaseIterable {
 
     package var status: Int {
         switch self {
-        case .invalidJSON, .invalidParameter, .unknownParameter, .invalidField, .unknownField,
-            .missingField, .invalidName, .invalidCursor, .invalidCloudEvent, .invalidConfiguration,
-            .invalidContentCoding, .recordWithoutKey:
+        case .invalidJSON, .invalidParameter, .unknownParameter, .invalidHeader, .invalidField,
+            .unknownField, .missingField, .invalidName, .invalidCursor, .invalidCloudEvent,
+            .invalidConfiguration, .invalidContentCoding, .recordWithoutKey:
             400
         case .unauthenticated: 401
-        case .foreignOrigin, .forbidden, .reservedName: 403
+        case .foreignOrigin, .forbidden, .reservedName, .producerFenced: 403
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
         case .topicExists, .fencedMemberEpoch, .fencedInstanceID, .supersededPoll,
-            .partitionNotAssigned, .groupNotEmpty:
+            .partitionNotAssigned, .groupNotEmpty, .outOfOrderSequence, .unknownProducer,
+            .idempotencyKeyForgotten:
             409
         case .offsetTrimmed, .topicRecreated: 410
+        case .endOffsetMismatch: 412
         case .bodyTooLarge, .recordTooLarge: 413
         case .unsupportedMediaType: 415
         case .offsetOutOfRange: 416
         case .misdirectedRequest: 421
+        case .idempotencyKeyReused: 422
         case .limitReached, .tooManyFailures, .quotaExceeded: 429
         case .internalError, .logDamaged, .storageError: 500
-        case .notImplemented: 501
         case .notReady, .serverBusy, .partitionFailed: 503
         case .storageFull: 507
         }

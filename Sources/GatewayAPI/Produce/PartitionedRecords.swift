@@ -28,6 +28,8 @@ package struct PartitionedRecords {
         package var needsKeys: Bool
         /// The `traceparent` of the request, for records that have none; empty: none.
         package var traceparent: [UInt8] = []
+        /// Whether batches say `now` as their base timestamp, whatever their records say.
+        package var fixesBaseTimestamp = false
 
         package init(
             partitionCount: Int, partition: Int? = nil, key: [UInt8]? = nil,
@@ -41,6 +43,8 @@ package struct PartitionedRecords {
             self.maxRecordBytes = maxRecordBytes
             self.needsKeys = needsKeys
         }
+
+        var baseTimestamp: Int64? { fixesBaseTimestamp ? now : nil }
     }
 
     package let rules: Rules
@@ -50,12 +54,15 @@ package struct PartitionedRecords {
     /// Of each record; empty while there is one partition, where a record's index says it all.
     package private(set) var places: [Place] = []
     private var firstPartition = -1
-    private var first = RecordBatchBuilder()
+    private var first: RecordBatchBuilder
     private var others: [RecordBatchBuilder] = []
     /// By partition, its batch's index plus one; empty while there is one.
     private var batchOf: [Int32] = []
 
-    package init(_ rules: Rules) { self.rules = rules }
+    package init(_ rules: Rules) {
+        self.rules = rules
+        first = RecordBatchBuilder(baseTimestamp: rules.baseTimestamp)
+    }
 
     /// How many batches there are.
     package var batchCount: Int { recordCount == 0 ? 0 : 1 + others.count }
@@ -155,7 +162,7 @@ package struct PartitionedRecords {
         if batchOf.isEmpty { startTable() }
         var batch = Int(batchOf[partition]) - 1
         if batch < 0 {
-            others.append(RecordBatchBuilder())
+            others.append(RecordBatchBuilder(baseTimestamp: rules.baseTimestamp))
             batch = others.count
         }
         let isAdded = others[batch - 1].append(

@@ -109,7 +109,10 @@ package struct PendingBatches: Sendable {
     private var tickets: [AppendTicket?] = []
 
     /// Puts each batch in its partition's order, without waiting.
-    package init(appending records: inout PartitionedRecords, to topic: any Topic, acks: Acks) {
+    package init(
+        appending records: inout PartitionedRecords, to topic: any Topic, acks: Acks,
+        under rules: AppendRules? = nil
+    ) {
         recordCount = records.recordCount
         places = records.places
         self.acks = acks
@@ -119,7 +122,12 @@ package struct PendingBatches: Sendable {
             var outcome = ProduceOutcome.Batch(
                 partition: partition, recordCount: batch.recordCount, offset: nil, error: nil)
             do throws(BackendError) {
-                tickets.append(try topic.append(batch, to: partition, acks: acks))
+                if let rules {
+                    tickets.append(
+                        try topic.append(batch, to: partition, acks: acks, under: rules))
+                } else {
+                    tickets.append(try topic.append(batch, to: partition, acks: acks))
+                }
             } catch {
                 outcome.error = error
                 tickets.append(nil)
@@ -130,6 +138,9 @@ package struct PendingBatches: Sendable {
 
     /// Whether an append failed at once.
     package var hasFailed: Bool { batches.contains { $0.error != nil } }
+
+    /// Whether a batch was there already.
+    var hasReplayed: Bool { tickets.contains { $0?.isReplay == true } }
 
     /// Returns when every batch is acknowledged or has failed; with acks none at once.
     package mutating func outcome(_ topic: any Topic) async -> ProduceOutcome {

@@ -7,8 +7,9 @@ import Platform
 struct ProduceRoute: Sendable {
     private let backend: any Backend
     private let configuration: GatewayConfiguration
-    private let time: any TimeSource
-    private let partitioner = Partitioner()
+    let time: any TimeSource
+    let partitioner = Partitioner()
+    let keyGate = KeyGate()
 
     init(
         backend: any Backend, configuration: GatewayConfiguration, time: any TimeSource
@@ -24,10 +25,10 @@ struct ProduceRoute: Sendable {
     func produce(
         _ exchange: Exchange, topic name: String, _ query: Query
     ) async throws(Problem) {
-        try refuseLaterWork(exchange.head)
         let form = try ProduceForm(exchange.head)
         let wantsLines = try wantsLines(exchange.head, form)
         let options = try ProduceOptions(query)
+        let rules = try ProduceRules(exchange.head, form, options)
         let mayCreate = exchange.operations(onTopic: name).contains(.create)
         let topic = try await topic(name, mayCreate: mayCreate)
         if let partition = options.partition, partition >= topic.partitionCount {
@@ -43,14 +44,19 @@ struct ProduceRoute: Sendable {
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
             throw Problem(error)
         }
-        var rules = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
-        rules.keepTrace(of: exchange.head)
-        var records = PartitionedRecords(rules)
+        if let rules {
+            let answer = try await produce(
+                exchange, form, to: topic, options, under: rules, body: body)
+            return exchange.respond(answer)
+        }
+        var placing = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
+        placing.keepTrace(of: exchange.head)
+        var records = PartitionedRecords(placing)
         try parse(body, form, exchange.head, name, &records)
         exchange.respond(try await append(&records, to: topic, options.acks))
     }
 
-    private func parse(
+    func parse(
         _ body: [UInt8], _ form: ProduceForm, _ head: borrowing RequestHead, _ topic: String,
         _ records: inout PartitionedRecords
     ) throws(Problem) {
@@ -133,24 +139,6 @@ struct ProduceRoute: Sendable {
     }
 
     // MARK: - Before the body
-
-    /// What later versions give a meaning is refused: a client that relies on it must not be told
-    /// that all went well.
-    private func refuseLaterWork(_ head: borrowing RequestHead) throws(Problem) {
-        for (name, text) in Self.laterFields where head.value(of: name) != nil {
-            throw Problem(
-                .notImplemented,
-                "This version does not serve the header \(text) yet and refuses it, since passing "
-                    + "it over could lose or double records. Send the request without it.",
-                [("field", .string(text))])
-        }
-    }
-
-    private static let laterFields: [(FieldName, String)] = [
-        (.idempotencyKey, "Idempotency-Key"), (.producerID, "Producer-Id"),
-        (.producerEpoch, "Producer-Epoch"), (.producerSequence, "Producer-Sequence"),
-        (.ifEndOffset, "If-End-Offset"),
-    ]
 
     /// Whether acknowledgement lines are asked for; a problem where no form we have is accepted.
     private func wantsLines(

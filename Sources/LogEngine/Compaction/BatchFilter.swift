@@ -106,22 +106,35 @@ struct BatchFilter {
     }
 }
 
-/// The last batch of each producer, which stays for its sequence number though all its records go.
-struct LastBatches {
-    private var lastOffsets: [Int64: Int64] = [:]
+/// The last batch of each producer and key that the partition may still remember, which stays for
+/// its sequence number though all its records go.
+package struct LastBatches {
+    private var producers: [Int64: Int64] = [:]
+    private var keys: [Int64: Int64] = [:]
+    /// Of each kind, at least as many as a `ProducerTable` remembers.
+    private let most: Int
 
-    mutating func note(_ header: RecordBatchHeader) {
+    package init(most: Int) { self.most = most }
+
+    package mutating func note(_ header: RecordBatchHeader) {
         guard header.producerID >= 0 else { return }
-        guard
-            lastOffsets.count < Limits.compactionProducers
-                || lastOffsets[header.producerID] != nil
-        else { return }
-        lastOffsets[header.producerID] = header.lastOffset
+        if header.producerID < BatchIdentity.firstKeyID {
+            note(header, in: &producers)
+        } else {
+            note(header, in: &keys)
+        }
     }
 
-    /// A producer that is not known, because there are too many, keeps all.
-    func mustKeep(_ header: RecordBatchHeader) -> Bool {
-        guard header.producerID >= 0 else { return false }
-        return lastOffsets[header.producerID].map { $0 <= header.lastOffset } ?? true
+    /// Batches come by offset. Those of whom others have come behind are let go many at once.
+    private func note(_ header: RecordBatchHeader, in lastOffsets: inout [Int64: Int64]) {
+        lastOffsets[header.producerID] = header.lastOffset
+        guard lastOffsets.count >= 2 * most else { return }
+        let first = lastOffsets.values.sorted()[lastOffsets.count - most]
+        lastOffsets = lastOffsets.filter { $0.value >= first }
+    }
+
+    package func mustKeep(_ header: RecordBatchHeader) -> Bool {
+        let lastOffset = producers[header.producerID] ?? keys[header.producerID]
+        return lastOffset.map { $0 <= header.lastOffset } ?? false
     }
 }

@@ -26,7 +26,7 @@ struct CompactionPass {
 
     /// Throws `.closed` where the pass is no longer wanted; what it has put in place stays.
     mutating func run() throws(LogError) {
-        var lastBatches = LastBatches()
+        var lastBatches = LastBatches(most: Limits.compactionProducers)
         if plan.compaction.holdsProducers { try noteCleanProducers(&lastBatches) }
         let (map, end) = try noteKeys(&lastBatches)
         var filter = BatchFilter(

@@ -58,7 +58,7 @@ extension Partition {
                 state.withLock { $0.compactionFailure = "\(error)" }
                 throw error
             case .storageFull, .disk, .offsetTrimmed, .offsetOutOfRange, .recordTooLarge,
-                .recordWithoutKey:
+                .recordWithoutKey, .identity, .endOffsetMismatch:
                 throw error
             }
         }
