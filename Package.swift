@@ -42,6 +42,16 @@ func tests(
         exclude: exclude, swiftSettings: common)
 }
 
+/// Only where `Tests/fuzz` asks: everything in such a build is watched by libFuzzer.
+let fuzzer: [Target] =
+    Context.environment["MILLRACE_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "millrace-fuzz", dependencies: ["Fuzzing"], path: "Tests/Fuzzer",
+            swiftSettings: common + [.enableExperimentalFeature("Extern")])
+    ]
+
 let package = Package(
     name: "millrace",
     products: [.executable(name: "millrace", targets: ["millrace"])],
@@ -87,6 +97,14 @@ let package = Package(
         .executableTarget(
             name: "millrace-sim", dependencies: ["Simulation", arguments], path: "Tests/Simulator",
             swiftSettings: common),
+        // What must hold of each parser for any bytes.
+        .target(
+            name: "Fuzzing",
+            dependencies: [
+                "TestSupport", "Platform", "JSON", "Groups", "LogEngine", "HTTPServer", "Access",
+                "Backends", "GatewayAPI",
+            ], path: "Tests/Fuzzing", exclude: ["Corpus"], swiftSettings: common),
+        tests("Fuzzing"),
         tests("Simulation"),
         tests("Platform"),
         tests("JSON"),
@@ -99,5 +117,5 @@ let package = Package(
             "GatewayAPI",
             ["Platform", "Backends", "LogEngine", "HTTPServer", "JSON", "Access", yams]),
         .testTarget(name: "TidyTests", swiftSettings: common),
-    ]
+    ] + fuzzer
 )

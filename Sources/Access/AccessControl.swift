@@ -137,7 +137,13 @@ package final class AccessControl: Sendable {
         }
         guard mayVerify else { return .unverified }
         switch judge.verify(text, hash, now: now, principal: table.principal) {
-        case .granted(let grant): return .granted(grant)
+        case .granted(let grant):
+            // What a new file takes back it took back before this was remembered.
+            guard state.withLock({ $0.table === table }) else {
+                judge.forget(hash, grant)
+                return authenticate(text, mayVerify: mayVerify)
+            }
+            return .granted(grant)
         case .refused: return .refused
         case .expired: return .expired
         case .unknownPrincipal(let name): return .unknownPrincipal(name)

@@ -75,6 +75,12 @@ final class WebTokenJudge: Sendable {
         return .granted(grant)
     }
 
+    /// Takes back one that was granted by a file that is no longer the present one.
+    func forget(_ hash: Hash, _ grant: Grant) {
+        remembered.withLock { if $0.find(hash) === grant { $0.young[hash] = nil } }
+        grant.revoke()
+    }
+
     /// Rules of the token where the operator lets tokens bring them, beside what the file says of
     /// the principal: what either denies is denied.
     private func principal(

@@ -46,5 +46,4 @@ package enum Limits {
 
     /// After which the end of a session is tried again that could not be written.
     static let expiryRetry = Duration.seconds(1)
-    package static let offsetsPerCommit = 5_000
 }

@@ -1,7 +1,9 @@
+import Backends
+
 /// Every limit of the API, named. Those a user may want to move stand in `GatewayConfiguration`.
 enum Limits {
-    /// Partitions one cursor may name.
-    static let cursorEntries = 10_000
+    /// Partitions one cursor or commit may name.
+    static let cursorEntries = GroupLimits.partitionsPerGroup
     /// Records of a page when the request does not say; and the most it may say.
     static let defaultPageRecords = 1000
     static let pageRecords = 10_000
@@ -23,6 +25,9 @@ enum Limits {
     static let controlBodyBytes = 1 << 20
     /// Bytes of an `Idempotency-Key`.
     static let idempotencyKeyBytes = 128
+    /// Of one with cursors or offsets: two cursors of all the partitions a group may have, with
+    /// topic names of 250 bytes.
+    static let offsetsBodyBytes = 12 << 20
 }
 
 /// What the operator may set.

@@ -26,17 +26,17 @@ package enum Assignor: UInt8, CaseIterable, Sendable {
 
 /// One sharing-out, over members and topics by their index. Everything is sorted first, so that the
 /// same input always gives the same assignment.
-struct Sharing {
-    let members: [MemberID]
+package struct Sharing {
+    package let members: [MemberID]
     /// Sorted by topic.
-    let topics: [TopicShape]
+    package let topics: [TopicShape]
     /// Of each topic, the members who subscribe to it, ascending.
     private let subscribers: [[Int]]
     /// Of each topic, the owner of each partition; -1 for nobody.
     private var owners: [[Int]]
     private var loads: [Int]
 
-    init(_ members: [MemberID: MemberMetadata], _ shapes: [String: TopicShape]) {
+    package init(_ members: [MemberID: MemberMetadata], _ shapes: [String: TopicShape]) {
         self.members = members.keys.sorted()
         topics = shapes.values.sorted {
             ($0.topic.high, $0.topic.low) < ($1.topic.high, $1.topic.low)
@@ -57,7 +57,7 @@ struct Sharing {
     }
 
     /// What each member is to have; `current` is what it was to have before.
-    mutating func share(
+    package mutating func share(
         _ assignor: Assignor, current: [MemberID: Set<TopicPartition>]
     ) -> [MemberID: Set<TopicPartition>] {
         switch assignor {

@@ -1,6 +1,6 @@
 /// Points in time by key, the next one found in O(log n). Setting one that lies later costs O(1).
-struct Deadlines: Sendable {
-    enum Key: Hashable, Sendable {
+package struct Deadlines: Sendable {
+    package enum Key: Hashable, Sendable {
         /// A member's session.
         case session(MemberKey)
         /// A member's time to poll where the group waits for that.
@@ -15,20 +15,23 @@ struct Deadlines: Sendable {
     private var heap: [(at: Duration, key: Key)] = []
     private var earliest: [Key: Duration] = [:]
 
-    subscript(key: Key) -> Duration? { deadlines[key] }
+    package init() {}
 
-    var next: Duration? { heap.first?.at }
+    package subscript(key: Key) -> Duration? { deadlines[key] }
 
-    mutating func set(_ key: Key, _ deadline: Duration) {
+    /// No deadline is before this; nil where there is none.
+    package var next: Duration? { heap.first?.at }
+
+    package mutating func set(_ key: Key, _ deadline: Duration) {
         deadlines[key] = deadline
         if let known = earliest[key], known <= deadline { return }
         push(key, deadline)
     }
 
-    mutating func clear(_ key: Key) { deadlines[key] = nil }
+    package mutating func clear(_ key: Key) { deadlines[key] = nil }
 
     /// Takes out what has passed.
-    mutating func due(_ now: Duration) -> [Key] {
+    package mutating func due(_ now: Duration) -> [Key] {
         var due: [Key] = []
         while let first = heap.first, first.at <= now {
             pop()

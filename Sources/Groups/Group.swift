@@ -1,8 +1,12 @@
 /// A topic as the group last saw it.
 package struct GroupTopic: Equatable, Sendable {
     package var name: String
-    /// 0 where the topic is gone and a member has not given its partitions back yet.
+    /// 0 where the topic is gone and a member has not given its partitions back yet, or where
+    /// nobody reads it now and offsets are committed for it.
     package var partitionCount: Int32
+    /// What it had when the group began to read it. What it grows by begins at its start, whatever
+    /// a member's `startFrom`: what was written before the first poll would be skipped.
+    package var firstPartitionCount: Int32
 }
 
 /// What is written down of a group as a whole, anew with each rebalance.
@@ -102,6 +106,11 @@ package struct Group: Equatable, Sendable {
 
     private func name(_ place: TopicPartition) -> NamedPartition {
         NamedPartition(topic: topicName(place.topic), partition: place.partition)
+    }
+
+    /// Whether it came after the group began to read its topic.
+    package func isLater(_ place: TopicPartition) -> Bool {
+        place.partition >= metadata?.topics[place.topic]?.firstPartitionCount ?? 0
     }
 
     package func topicName(_ topic: TopicID) -> String { metadata?.topics[topic]?.name ?? "" }

@@ -15,12 +15,14 @@
 ///                                                      8  emptyAge, ms
 ///                                                      2  length, reason
 ///                                                      4  count, topics: 16 topic ID,
-///                                                         4 partition count, 2 length, name
+///                                                         4 partition count, 4 the first one,
+///                                                         2 length, name
 ///        3  member                                     8  sessionTimeout, ms
 ///                                                      8  rebalanceTimeout, ms
 ///                                                      1  assignor, 0 for none
 ///                                                      1  startFrom
 ///                                                      8  joinedAt, ms since 1970
+///                                                      8  joinEpoch
 ///                                                      4  count, topics: 2 length, name
 ///        4  target assignment                             partitions
 ///        5  assignment                                 8  epoch
@@ -32,7 +34,9 @@
 ///                                                         4 partition, 8 offset
 ///        6  epoch floor                                8  epoch
 ///
-///     partitions               4  count, topics: 16 topic ID, 4 count, 4 each partition, ascending
+///     partitions               4  count, topics: 16 topic ID, 4 count, 4 each partition
+///
+/// What is counted stands in ascending order, none twice.
 extension GroupRecord {
     private enum Kind: UInt8 {
         case offset = 1
@@ -128,6 +132,8 @@ extension GroupRecord {
         case .epochFloor: record = fields.exact().map { .epochFloor($0) }
         }
         guard let record, key.isAtEnd, fields.isAtEnd else { return nil }
+        // What is counted may stand in one order only; the others have but one form anyway.
+        guard kind == .offset || record.encodedValue == value else { return nil }
         self = record
     }
 }
@@ -164,6 +170,7 @@ extension GroupMetadata {
         }) {
             bytes.topic(id)
             bytes.int32(topic.partitionCount)
+            bytes.int32(topic.firstPartitionCount)
             bytes.text(topic.name)
         }
     }
@@ -176,9 +183,12 @@ extension GroupMetadata {
         var topics: [TopicID: GroupTopic] = [:]
         for _ in 0..<count {
             guard let id = fields.topic(), let partitionCount = fields.count(),
+                let firstPartitionCount = fields.count(),
                 let name = fields.text(Limits.topicNameBytes)
             else { return nil }
-            topics[id] = GroupTopic(name: name, partitionCount: partitionCount)
+            topics[id] = GroupTopic(
+                name: name, partitionCount: partitionCount,
+                firstPartitionCount: firstPartitionCount)
         }
         self.init(
             epoch: epoch, topics: topics, changedAt: changedAt, reason: reason, emptyAge: emptyAge)
@@ -192,6 +202,7 @@ extension MemberMetadata {
         bytes.byte(assignor?.rawValue ?? 0)
         bytes.byte(startFrom.rawValue)
         bytes.int64(joinedAt)
+        bytes.int64(joinEpoch)
         bytes.int32(Int32(topics.count))
         for topic in topics { bytes.text(topic) }
     }
@@ -201,7 +212,8 @@ extension MemberMetadata {
             let rebalanceTimeout = fields.int64(),
             Limits.rebalanceTimeout.contains(rebalanceTimeout), let code = fields.byte(),
             let startFrom = fields.byte().flatMap(StartFrom.init(rawValue:)),
-            let joinedAt = fields.int64(), let count = fields.count()
+            let joinedAt = fields.int64(), let joinEpoch = fields.exact(),
+            let count = fields.count()
         else { return nil }
         let assignor = Assignor(rawValue: code)
         guard code == 0 || assignor != nil else { return nil }
@@ -213,6 +225,7 @@ extension MemberMetadata {
         self.init(
             topics: topics, sessionTimeout: sessionTimeout, rebalanceTimeout: rebalanceTimeout,
             assignor: assignor, startFrom: startFrom, joinedAt: joinedAt)
+        self.joinEpoch = joinEpoch
     }
 }
 

@@ -4,8 +4,10 @@ package enum GroupRefusal: Error, Equatable, Sendable {
     case unknownGroup
     /// Never joined, left, or was silent for too long: join again.
     case unknownMember
-    /// The member's epoch is another: a change of assignment came between.
+    /// The member's epoch is another: a change of its assignment came between.
     case fencedMemberEpoch(current: Int64)
+    /// Another process has joined under the member's name since: this one is no member any more.
+    case fencedInstance
     /// The member does not own a partition it commits for.
     case partitionNotAssigned(topic: String, partition: Int32)
     /// Below 0, or past the end of a partition the member owns.

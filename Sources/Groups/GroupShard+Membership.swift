@@ -16,6 +16,7 @@ extension GroupShard {
         }
         var metadata = metadata
         metadata.joinedAt = before?.joinedAt ?? wall
+        metadata.joinEpoch = state.nextEpoch(key.group)
         var members = group.members
         members[key.member] = metadata
         guard partitionCount(members, topics) <= Limits.partitionsPerGroup else {
@@ -42,7 +43,7 @@ extension GroupShard {
             .assignment(
                 key,
                 MemberAssignment(
-                    epoch: state.nextEpoch(key.group), owned: owned, since: wall, reason: reason)))
+                    epoch: metadata.joinEpoch, owned: owned, since: wall, reason: reason)))
         return records
     }
 
@@ -192,17 +193,30 @@ extension GroupShard {
         var metadata = GroupMetadata(epoch: group.epoch, changedAt: wall, reason: reason)
         for (name, shape) in shapes {
             metadata.topics[shape.topic] = GroupTopic(
-                name: name, partitionCount: shape.partitionCount)
+                name: name, partitionCount: shape.partitionCount,
+                firstPartitionCount: firstPartitionCount(of: name, shape, id))
         }
         let gone = (group.metadata?.topics ?? [:]).filter { metadata.topics[$0.key] == nil }
         let held = gone.isEmpty ? [] : group.heldTopics(of: members.keys)
-        for (topic, known) in gone where held.contains(topic) {
-            metadata.topics[topic] = GroupTopic(name: known.name, partitionCount: 0)
+        for (topic, var known) in gone
+        where held.contains(topic) || state.offsets.contains(id, topic) {
+            known.partitionCount = 0
+            metadata.topics[topic] = known
         }
         var records: [GroupRecord] = [.group(id, metadata)]
         for member in sharing.members where targets[member] != group.targets[member] {
             records.append(.target(MemberKey(id, member), targets[member]))
         }
         return (records, targets)
+    }
+
+    private func firstPartitionCount(
+        of name: String, _ shape: TopicShape, _ id: GroupID
+    ) -> Int32 {
+        if let known = state.groups[id]?.metadata?.topics[shape.topic] {
+            return known.firstPartitionCount
+        }
+        // A topic that a member has waited for is new from its first partition on.
+        return state.hasSubscribers(id, name) ? 0 : shape.partitionCount
     }
 }

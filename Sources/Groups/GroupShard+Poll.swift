@@ -38,9 +38,10 @@ extension GroupShard {
     private func member(
         _ key: MemberKey, _ epoch: Int64
     ) throws(GroupRefusal) -> (Group, MemberAssignment) {
-        guard let group = state.groups[key.group], group.members[key.member] != nil,
+        guard let group = state.groups[key.group], let member = group.members[key.member],
             let assignment = group.assignments[key.member]
         else { throw .unknownMember }
+        guard epoch >= member.joinEpoch else { throw .fencedInstance }
         guard assignment.epoch == epoch else {
             throw .fencedMemberEpoch(current: assignment.epoch)
         }

@@ -36,6 +36,10 @@ package struct GroupState: Equatable, Sendable {
         (subscribers[topic] ?? [:]).keys.sorted { $0.name < $1.name }
     }
 
+    func hasSubscribers(_ group: GroupID, _ topic: String) -> Bool {
+        subscribers[topic]?[group] != nil
+    }
+
     // MARK: - Apply
 
     /// Returns the members whose poll, if it waits, should look again.

@@ -13,7 +13,8 @@ package enum Limits {
     package static let membersPerGroup = 5_000
     /// Topics one member may name.
     package static let topicsPerMember = 1_000
-    /// Partitions of all the topics of a group: the target assignment of each must fit a record.
+    /// Partitions of all the topics of a group. A cursor may name and a commit may store as many,
+    /// so that a member can always commit what it was given.
     package static let partitionsPerGroup = 20_000
 
     /// Milliseconds of silence after which a member is taken for gone (Kafka's bounds and default).

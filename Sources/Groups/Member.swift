@@ -1,4 +1,5 @@
-/// Where a member begins in a partition the group has committed nothing for.
+/// Where a member begins in a partition the group has committed nothing for. `latest` is for those
+/// that were there when the group began to read their topic.
 package enum StartFrom: UInt8, Sendable {
     case earliest = 0
     case latest = 1
@@ -17,6 +18,9 @@ package struct MemberMetadata: Equatable, Sendable {
     package var startFrom: StartFrom
     /// Milliseconds since 1970, for people.
     package var joinedAt: Int64
+    /// The epoch its last join gave it: who speaks with an older one was another process, or is
+    /// this one before it joined again.
+    package internal(set) var joinEpoch: Int64 = 0
 
     package init(
         topics: [String], sessionTimeout: Int64 = Limits.defaultSessionTimeout,

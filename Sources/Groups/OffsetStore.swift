@@ -8,6 +8,8 @@ package struct OffsetStore: Equatable, Sendable {
 
     package func contains(_ group: GroupID) -> Bool { offsets[group] != nil }
 
+    func contains(_ group: GroupID, _ topic: TopicID) -> Bool { offsets[group]?[topic] != nil }
+
     package func committed(_ key: OffsetKey) -> CommittedOffset? {
         offsets[key.group]?[key.topic]?[key.partition]
     }

@@ -186,9 +186,10 @@ extension Connection {
             if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 4096) }
             outputStart = 0
             setStallDeadline(false)
-        } else if outputStart > output.count / 2, outputStart > 64 << 10 {
-            // Half of it at least: what is moved is paid for by what was sent.
-            output.removeFirst(outputStart)
+        } else if outputStart > output.count / 2, outputStart > 4 << 10 {
+            // Half of it at least: what is moved is paid for by what was sent. A new array, for
+            // the old one is as large as all of it was.
+            output = Array(output[outputStart...])
             outputStart = 0
         }
         if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }

@@ -55,7 +55,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var stream = StreamState.none
     enum StreamState { case none, open, finished }
 
-    /// Counts the exchanges, so that what is meant for one does not hit the next.
+    /// Counts the exchanges that are over, so that what is meant for one does not hit the next.
     var exchangeNumber: UInt64 = 0
     var mustEndSoon = false
 
@@ -174,7 +174,6 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         keepsAlive = exchange.head.keepsAlive
         bodyRate = BodyRate()
         exchange.begin()
-        exchangeNumber &+= 1
         server.statistics.requests.add(1)
         return true
     }
@@ -192,10 +191,11 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         }
         server.configuration.observer?.exchangeEnded(exchange)
         exchange.end()
+        exchangeNumber &+= 1
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
         // A client that only asks and never reads gets no further answers.
-        await waitForReader()
+        await waitForReader(atMost: limits.pipelinedBytes)
         exchange.responseStatus = 0
         stream = .none
         return !isBroken

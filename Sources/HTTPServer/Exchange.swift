@@ -38,10 +38,7 @@ package final class Exchange {
     /// The whole body. Throws `.tooLarge` as soon as it is known to exceed `limit` bytes, before
     /// anything is buffered where the length was declared.
     package func readBody(limit: Int) async throws(BodyError) -> [UInt8] {
-        if let length = declaredBodyLength {
-            guard length <= limit else { throw .tooLarge(limit: limit) }
-            try reserve(length)
-        }
+        if let length = declaredBodyLength, length > limit { throw .tooLarge(limit: limit) }
         guard var body = try await nextBodyBytes() else { return [] }
         while let more = try await nextBodyBytes() {
             guard body.count + more.count <= limit else { throw .tooLarge(limit: limit) }
@@ -53,7 +50,8 @@ package final class Exchange {
     }
 
     /// Has the server's budget bear `byteCount` bytes in all for this exchange, before they are
-    /// allocated. Small bodies, as nearly all are, do not count.
+    /// allocated. Small bodies, as nearly all are, do not count; nor does what is only announced,
+    /// or a few clients that send nothing would have it all.
     private func reserve(_ byteCount: Int) throws(BodyError) {
         guard byteCount > 64 << 10, byteCount > reservedBytes else { return }
         guard carrier.server.budget.reserve(byteCount - reservedBytes) else { throw .noMemory }

@@ -36,6 +36,8 @@ package struct Limits: Sendable {
     package var lingering = Duration.seconds(2)
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
+    /// Unsent bytes of an answer beyond which the next pipelined request waits.
+    package var pipelinedBytes = 4 << 10
 
     // Content codings.
 

@@ -251,6 +251,18 @@ func plain(_ base64: String) -> String {
         #expect(fixture.grant(stranger)?.principal.name == "new")
     }
 
+    /// The Kelvin sign is the letter K to a dictionary: who may choose a name must not become Karl.
+    @Test func `names a principal by its bytes`() async throws {
+        let provider = try await Provider()
+        let fixture = try await fixture(provider)
+        try fixture.replace([#"{"principal":"Karl","allow":["topic:*=all"]}"#, settings])
+        try await fixture.control.load()
+        let karl = try await provider.sign(claims(fixture.time, ["sub": "Karl"]), kid: "e")
+        #expect(fixture.grant(karl)?.principal.name == "Karl")
+        let other = try await provider.sign(claims(fixture.time, ["sub": "\u{212A}arl"]), kid: "e")
+        #expect(fixture.grant(other) == nil)
+    }
+
     @Test func `ends when its key goes or its principal changes`() async throws {
         let provider = try await Provider()
         let fixture = try await fixture(provider)
@@ -271,6 +283,34 @@ func plain(_ base64: String) -> String {
         try await fixture.control.load()
         #expect(!second.isValid(at: now))
         #expect(fixture.grant(token) == nil)
+    }
+
+    /// What is verified by the file before must not be remembered behind the one that follows.
+    @Test func `that is verified while its principal is taken away does not stay`() async throws {
+        let provider = try await Provider()
+        let fixture = try await fixture(provider)
+        let control = fixture.control
+        for round in 0..<40 {
+            try fixture.replace([web, settings])
+            try await control.load()
+            var tokens: [[UInt8]] = []
+            for number in 0..<20 {
+                let changes = ["jti": "\(round) \(number)"]
+                let token = try await provider.sign(claims(fixture.time, changes), kid: "e")
+                tokens.append(Array(token.utf8))
+            }
+            try fixture.replace([#"{"principal":"other"}"#, settings])
+            let verifying = Task.detached { [tokens] in
+                for token in tokens { _ = control.authenticate(token[...], mayVerify: true) }
+            }
+            try await control.load()
+            await verifying.value
+            for token in tokens {
+                if case .granted = control.authenticate(token[...], mayVerify: true) {
+                    Issue.record("granted in round \(round)")
+                }
+            }
+        }
     }
 
     @Test func `is not verified for who failed too often, unless it was before`() async throws {

@@ -30,6 +30,7 @@ enum BackendConformance {
         ("a watch is woken when its topic is altered or deleted", watchOfChange),
         ("a record over the limit is refused and nothing appended", recordTooLarge),
         ("names that differ in case or dots are different topics", similarNames),
+        ("a name that Unicode calls equal is no topic's", equalNames),
         ("internal topics are hidden", internalTopics),
         ("the state log gives back what was durable", stateLog),
     ]
@@ -321,6 +322,17 @@ enum BackendConformance {
         for name in names {
             #expect(try await values(of: backend.topic(name)) == [name])
         }
+    }
+
+    /// U+212A is the letter K to Swift's `==`; to rules that deny a topic it is another name.
+    static func equalNames(_ backend: any Backend) async throws {
+        try await append(["secret"], to: create(backend, "K-secret"))
+        let other = "\u{212A}-secret"
+        #expect(throws: BackendError.unknownTopic(other)) { try backend.topic(other) }
+        await #expect(throws: BackendError.unknownTopic(other)) {
+            try await backend.deleteTopic(other)
+        }
+        #expect(try await values(of: backend.topic("K-secret")) == ["secret"])
     }
 
     static func internalTopics(_ backend: any Backend) async throws {

@@ -231,9 +231,9 @@ struct GroupCoordinatorTests {
         await #expect(throws: GroupError.invalidGroupName("a/b")) {
             try await groups.commit("a/b", [good])
         }
-        await #expect(throws: GroupError.tooManyOffsets(limit: Limits.offsetsPerCommit)) {
+        await #expect(throws: GroupError.tooManyOffsets(limit: GroupLimits.partitionsPerGroup)) {
             try await groups.commit(
-                "g", Array(repeating: good, count: Limits.offsetsPerCommit + 1))
+                "g", Array(repeating: good, count: GroupLimits.partitionsPerGroup + 1))
         }
         await #expect(throws: GroupError.unknownGroup("g")) { try await groups.deleteGroup("g") }
         #expect(log.recordCount == 0)

@@ -95,16 +95,15 @@ struct GroupFixture {
         apply(shard.refresh(Self.group, wall: 1) { topics[$0] })
     }
 
-    /// Time passes in steps of a second.
-    mutating func advance(_ span: Duration, _ each: (inout Self) -> Void = { _ in }) {
+    /// Time passes in steps.
+    mutating func advance(_ span: Duration, step: Duration = .seconds(1)) {
         let end = now + span
         while now < end {
-            now += min(.seconds(1), end - now)
+            now += min(step, end - now)
             let topics = topics
             for due in shard.due(now: now) {
                 apply(shard.expire(due, wall: 1) { topics[$0] })
             }
-            each(&self)
         }
     }
 

@@ -128,23 +128,40 @@ struct MembershipTests {
         #expect(throws: GroupRefusal.unknownMember) {
             try group.commit("a", epoch: epoch, GroupFixture.entry(1, 0, 9))
         }
-        let again = try group.join("a")
-        #expect(throws: GroupRefusal.fencedMemberEpoch(current: again)) {
+        try group.join("a")
+        #expect(throws: GroupRefusal.fencedInstance) {
             try group.commit("a", epoch: epoch, GroupFixture.entry(1, 0, 9))
         }
         #expect(group.committed(1, 0) == 5)
     }
 
-    /// Pitfall 37.
+    /// Pitfall 37: the refusal must not tell the epoch by which the first could go on.
     @Test
-    func `a second process of one name fences the first`() throws {
-        var group = GroupFixture(partitions: 1)
+    func `a second process of one name fences the first, for good and over a restart`() throws {
+        var group = GroupFixture(partitions: 2)
         let first = try group.join("a")
-        let second = try group.join("a")
-        #expect(throws: GroupRefusal.fencedMemberEpoch(current: second)) {
-            try group.poll("a", epoch: first)
+        try group.join("a")
+        for round in 0..<3 {
+            #expect(throws: GroupRefusal.fencedInstance, "round \(round)") {
+                try group.poll("a", epoch: first)
+            }
+            if round == 0 { try group.join("b") } else { group.restart() }
+            try group.poll("a")
         }
         #expect(group.owned("a") == [place(1, 0)])
+    }
+
+    @Test
+    func `a lost answer of its own tells the member its epoch, also behind a rejoin`() throws {
+        var group = GroupFixture(partitions: 2)
+        try group.join("a")
+        let epoch = try group.join("a")
+        try group.join("b")
+        let lost = try group.poll("a")
+        #expect(lost > epoch)
+        #expect(throws: GroupRefusal.fencedMemberEpoch(current: lost)) {
+            try group.poll("a", epoch: epoch)
+        }
     }
 
     @Test
@@ -234,6 +251,35 @@ struct MembershipTests {
         try group.join("b")
         #expect(group.owned("b") == owned)
         #expect(group.group?.isStable == true)
+    }
+
+    /// Partitions and topics of which a member could have missed what came before its first poll.
+    @Test
+    func `what a group already reads and grows is later, also while nobody was in the group`()
+        throws
+    {
+        var group = GroupFixture(partitions: 2)
+        func later() -> Set<TopicPartition> {
+            group.owned("a").filter { group.group?.isLater($0) == true }
+        }
+        try group.join("a", [1, 2])
+        #expect(later().isEmpty)
+        group.setTopic(1, 3)
+        group.setTopic(2, 1)
+        group.refresh()
+        try group.poll("a")
+        #expect(later() == [place(1, 2), place(2, 0)])
+        try group.commit("a", GroupFixture.entry(1, 0, 5))
+        try group.leave("a")
+        group.setTopic(1, 4)
+        group.restart()
+        group.refresh()
+        try group.join("a", [1, 2])
+        #expect(later() == [place(1, 2), place(1, 3)])
+        group.setTopic(1, 2, life: 2)
+        group.refresh()
+        for _ in 0..<2 { try group.poll("a") }
+        #expect(later() == [place(1, 0, 2), place(1, 1, 2)], "the topic came anew meanwhile")
     }
 
     @Test

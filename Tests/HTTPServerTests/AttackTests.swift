@@ -267,28 +267,66 @@ import Testing
         #expect(server.exchange(canary).hasPrefix("HTTP/1.1 200 "))
     }
 
-    /// RELIABILITY.md, "memory": refused before it is allocated, and let go of with the exchange.
-    @Test func `bodies beyond the budget of all connections are refused before they come`() throws {
-        let server = try TestServer { exchange in
+    private func reader(of budget: Int) throws -> TestServer {
+        try TestServer { exchange in
             var answer = Response(status: 200, contentType: nil)
             do throws(BodyError) { _ = try await exchange.readBody(limit: 1 << 20) } catch {
                 if case .noMemory = error { answer.status = 503 } else { answer.status = 400 }
             }
             exchange.respond(answer)
         } change: {
-            $0.limits.bufferedBytes = 300_000
+            $0.limits.bufferedBytes = budget
         }
-        let head =
-            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
-        let body = [UInt8](repeating: 0x61, count: 200_000)
+    }
+
+    private let large =
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 200000\r\n\r\n"
+
+    /// RELIABILITY.md, "memory": refused before it is allocated, and let go of with the exchange.
+    @Test func `bodies beyond the budget of all connections are refused as they come`() throws {
+        let server = try reader(of: 300_000)
+        let body = String(repeating: "a", count: 200_000)
         for _ in 0..<3 {
+            let before = server.server.currentStatistics().receivedBytes
             let first = RawClient(port: server.port)
-            first.send(head.replacing("\r\n\r\n", with: "\r\nExpect: 100-continue\r\n\r\n"))
-            // Asked for once it is reserved.
-            #expect(first.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 "))
-            #expect(statuses(of: Array(server.exchange(head).utf8)) == [503])
-            first.send(body)
+            first.send(large + body.dropLast())
+            #expect(
+                eventually {
+                    server.server.currentStatistics().receivedBytes - before >= body.utf8.count
+                })
+            #expect(statuses(of: Array(server.exchange(large + body).utf8)) == [503])
+            first.send("a")
             #expect(statuses(of: first.receiveAll()) == [200])
+        }
+        #expect(statuses(of: Array(server.exchange(large + body).utf8)) == [200])
+    }
+
+    /// A head of a hundred bytes must not take what 200,000 bytes would.
+    @Test func `bodies that are announced and do not come leave the budget to others`() throws {
+        let server = try reader(of: 300_000)
+        let clients = (0..<20).map { _ in RawClient(port: server.port) }
+        for client in clients {
+            client.send(large.replacing("\r\n\r\n", with: "\r\nExpect: 100-continue\r\n\r\n"))
+            #expect(client.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 100 "))
+        }
+        let body = String(repeating: "a", count: 200_000)
+        #expect(statuses(of: Array(server.exchange(large + body).utf8)) == [200])
+        withExtendedLifetime(clients) {}
+    }
+
+    /// A credential may be revoked while its last answer leaves.
+    @Test func `an exchange that is ended when it is over takes nothing from the next`() throws {
+        let enders = Mutex<[@Sendable () -> Void]>([])
+        let server = try TestServer { exchange in
+            enders.withLock { $0.append(exchange.ender()) }
+            let status = exchange.serverIsDraining ? 503 : 200
+            exchange.respond(Response(status: status, contentType: nil))
+        }
+        let client = RawClient(port: server.port)
+        for _ in 0..<5 {
+            client.send(get)
+            #expect(client.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
+            for end in enders.withLock({ $0 }) { end() }
         }
     }
 }

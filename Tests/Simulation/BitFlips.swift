@@ -140,9 +140,10 @@ package struct BitFlips: Sendable {
         guard end >= min(damaged, bounds[bounds.count - 1]) else {
             throw Broken("bit \(bit): ends at \(end), intact up to \(damaged)")
         }
-        for offset in offsets(near: bit) where offset < end {
+        var reached: Int64 = 0
+        for offset in offsets(near: bit) where reached <= offset && offset < end {
             do throws(LogError) {
-                try await check(offset, partition, bit)
+                reached = try await check(from: offset, partition)
             } catch {
                 guard case .damaged = error, offset >= damaged || isTold else {
                     throw Broken("bit \(bit): offset \(offset): \(error)")
@@ -165,11 +166,11 @@ package struct BitFlips: Sendable {
         return .max
     }
 
-    /// All records of a small log; of a large one those about the entry.
+    /// All batches of a small log; of a large one those about the entry.
     private func offsets(near bit: Int) -> [Int64] {
         let end = bounds[bounds.count - 1]
         switch target {
-        case .log, .unvouchedLog, .chain, .checkpoint: return Array(0..<end)
+        case .log, .unvouchedLog, .chain, .checkpoint: return bounds.dropLast()
         case .index, .timeindex:
             let entry = Int64(bit / 8 / (target == .index ? 8 : 12))
             return [0, entry - 2, entry - 1, entry, entry + 1, entry + 2, entry + 40, end - 1]
@@ -177,22 +178,31 @@ package struct BitFlips: Sendable {
         }
     }
 
-    private func check(_ offset: Int64, _ partition: Partition, _ bit: Int) async throws(LogError) {
-        let bytes = try await partition.read(from: Offset(offset), maxBytes: 1)
+    /// Reads on from an offset, in one page of a small log, and looks it up by its timestamp in a
+    /// large one. Returns the offset behind what was read.
+    private func check(
+        from offset: Int64, _ partition: Partition
+    ) async throws(LogError) -> Int64 {
+        let usesTimes = target == .index || target == .timeindex || target == .checkpoint
+        let bytes = try await partition.read(
+            from: Offset(offset), maxBytes: usesTimes ? 1 : 1 << 20)
         var reader = RecordBatchReader(bytes)
-        var isFound = false
+        var next = offset
         while let record = try reader.next() {
             let value = record.value.map { Array(reader.bytes[$0]) } ?? []
             guard value == Self.value(record.offset.value, value.count), value.count > 200,
                 record.timestamp == Self.timestamp(record.offset.value)
             else { throw .failed("a changed record") }
-            isFound = isFound || record.offset.value == offset
+            guard record.offset.value >= offset else { continue }
+            guard record.offset.value == next else { throw .failed("another offset") }
+            next += 1
         }
-        guard isFound else { throw .failed("another offset") }
-        guard target == .index || target == .timeindex || target == .checkpoint else { return }
+        guard next > offset else { throw .failed("no record") }
+        guard usesTimes else { return next }
         let time = Self.timestamp(offset)
         let found = try await partition.offset(atOrAfter: time).value
         let wanted = (max(0, offset - 3)...offset).first { Self.timestamp($0) >= time }
         guard found == wanted else { throw .failed("timestamp \(time) is found at \(found)") }
+        return next
     }
 }

@@ -24,7 +24,7 @@ struct GroupScheduleTests {
     /// Swift's hashes differ from process to process; the trace must not.
     @Test
     func `a seed's trace is the same in every process`() {
-        #expect(GroupSchedule.run(seed: 1).trace == 0xcca28628a6975613)
+        #expect(GroupSchedule.run(seed: 1).trace == 0x382ec3770adc9f64)
     }
 
     /// What the simulator would not find, it does not prove.
@@ -33,6 +33,6 @@ struct GroupScheduleTests {
         let report = await runSchedules(from: 1, count: 4_000, threads: 1) {
             GroupSchedule.run(seed: $0, planted: fault)
         }
-        #expect(!report.failures.isEmpty)
+        #expect(report.failures.count >= 10, "seeds \(report.failures.map(\.seed))")
     }
 }

@@ -10,6 +10,8 @@ LINES = [
     {"principal": "writer", "allow": ["topic:own*=write"]},
     {"principal": "member", "allow": ["group:own*=join,commit", "topic:own*=read"]},
     {"principal": "admin", "allow": ["topic:*=all", "group:*=all", "server=metrics"]},
+    {"principal": "most", "allow": ["topic:*=read,write", "group:*=all"],
+     "deny": ["topic:K-*=all"]},
     {"principal": "denied", "allow": ["topic:*=all", "group:*=all"],
      "deny": ["topic:*=all", "group:*=all"]},
 ]

@@ -198,6 +198,52 @@ def test_lists_show_what_one_may_see(guarded):
     assert {entry["topic"] for entry in offsets} == {"own-t"}
 
 
+def test_no_other_spelling_of_a_name_gets_around_a_rule_that_denies_it(guarded):
+    assert guarded.ask("admin", "PUT", "/v1/topics/K-pay", json={}).status == 201
+    assert guarded.ask("admin", "POST", "/v1/topics/K-pay/records", data=b"1").status == 200
+    # Percent-encoded, a NUL or slash with it, and the Kelvin sign, which Unicode calls equal.
+    for name in ("K-pay", "%4B-pay", "K%2Dpay", "%E2%84%AA-pay", "%4b-pay"):
+        for method, path in (
+                ("GET", ""), ("GET", "/records?from=earliest"), ("POST", "/records"),
+                ("GET", "/partitions/0/records?offset=0"), ("DELETE", "")):
+            answer = guarded.ask("most", method, f"/v1/topics/{name}{path}", data=b"2" * (
+                method == "POST") or None)
+            assert (answer.status, answer.code) in (
+                (404, "unknown-topic"), (403, "forbidden")), (name, method, path, answer)
+    for name in ("K-pay", "\u212a-pay"):
+        for method, path, body in (
+                ("POST", "offsets", {"offsets": [{"topic": name, "partition": 0, "offset": 1}]}),
+                ("POST", "offsets", {"cursor": f"{name}/0:1"}),
+                ("PUT", "offsets", {"to": "latest", "topics": [name]}),
+                ("POST", "members", {"topics": [name]})):
+            answer = guarded.ask("most", method, f"/v1/groups/around/{path}", json=body)
+            assert answer.status in (400, 404), (name, method, path, answer)
+    assert guarded.ask("admin", "GET", "/v1/groups/around").status == 404
+    records = guarded.ask("admin", "GET", "/v1/topics/K-pay/records?from=earliest").json["records"]
+    assert [record["value"] for record in records] == [1]
+
+
+def test_a_group_tells_nothing_of_topics_one_may_not_see(guarded):
+    group = "/v1/groups/own-shared"
+    joined = guarded.ask("admin", "POST", f"{group}/members", json={"topics": ["other-t"]}).json
+    member, epoch = joined["memberId"], joined["memberEpoch"]
+    assert joined["assignment"]
+    described = guarded.ask("member", "GET", group)
+    assert described.status == 200 and b"other-t" not in described.body
+    assert b"other-t" in guarded.ask("admin", "GET", group).body
+    poll = lambda who, **body: guarded.ask(
+        who, "POST", f"{group}/members/{member}/poll", json={"memberEpoch": epoch, **body})
+    # Speaking for a member that reads what one may not see: as if it were not there, and nothing
+    # is stored.
+    answer = poll("member")
+    assert (answer.status, answer.code) == (404, "unknown-member") and b"other-t" not in answer.body
+    hidden, absent = (poll("member", commit=f"{name}/0:0") for name in ("other-t", "other-x"))
+    assert hidden.status == 404 and hidden.body.replace(b"other-t", b"other-x") == absent.body
+    assert guarded.ask("admin", "GET", f"{group}/offsets").json["offsets"] == []
+    assert poll("admin", commit="other-t/0:0").status == 200
+    assert guarded.ask("admin", "DELETE", f"{group}/members/{member}").status == 204
+
+
 @pytest.mark.parametrize("header", [
     "{}", "bearer{}", "Basic {}", "Token {}", "Bearer\t{}", "Bearer {} x", "Bearer  ", "Bearer",
     "Bearer \"{}\"", "Bearer {},Bearer {}",

@@ -176,6 +176,14 @@ def test_reset_to_earliest_latest_and_a_time(server, topic):
         assert committed(server, "reset") == {(topic, 0): wanted}
 
 
+def test_a_short_reset_does_not_stand_for_millions_of_offsets(server, wide):
+    """API4: 10,000 names of 6 partitions each, which nobody could commit, are not looked up."""
+    answer = server.put(
+        f"/v1/groups/{wide}-reset/offsets?dryRun=true",
+        json={"to": "earliest", "topics": [wide] * 10_000})
+    assert (answer.status, answer.code) == (400, "invalid-field")
+
+
 def test_a_dry_run_says_and_does_nothing(server, topic):
     server.append(topic, [1, 2])
     commit(server, "dry", topic, (0, 1))

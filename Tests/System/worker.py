@@ -76,10 +76,9 @@ class Worker:
             status, document = answer
             if status == 200:
                 return document
-            if document["code"] == "fenced-member-epoch" and not NAME:
+            if document["code"] == "fenced-member-epoch":
                 epoch = document["memberEpoch"]
-            elif document["code"] in ("fenced-member-epoch", "unknown-member"):
-                # Of a static name: another process may have taken it.
+            elif document["code"] in ("fenced-instance-id", "unknown-member"):
                 raise Gone
             elif document["code"] != "superseded-poll":
                 self.note(unexpected=document, commit=commit)
@@ -93,7 +92,7 @@ class Worker:
                 while True:
                     page = self.poll(member, epoch, commit)
                     if commit:
-                        entries = (e.rpartition("/")[2].split(":") for e in commit.split(","))
+                        entries = (e.rpartition("/")[2].split(":") for e in commit.partition("~")[0].split(","))
                         self.note(committed={p: int(o) for p, o in entries})
                     epoch, commit = page["memberEpoch"], page["cursor"]
                     if page["records"]:

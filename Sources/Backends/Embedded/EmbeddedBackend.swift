@@ -103,7 +103,11 @@ package final class EmbeddedBackend: Backend {
     func embeddedTopic(_ name: String) throws(BackendError) -> EmbeddedTopic {
         try state.withLock { (state) throws(BackendError) in
             try state.phase.check()
-            guard let topic = state.topics[name] else { throw .unknownTopic(name) }
+            // A name is its bytes: to a dictionary the Kelvin sign is the letter K, and so a rule
+            // that denies a topic by its name would be got around.
+            guard let topic = state.topics[name], topic.name.utf8.elementsEqual(name.utf8) else {
+                throw .unknownTopic(name)
+            }
             return topic
         }
     }

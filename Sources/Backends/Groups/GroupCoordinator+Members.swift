@@ -9,6 +9,8 @@ package struct MemberView: Equatable, Sendable {
         package var partition: Int
         /// nil where the group has committed nothing for it.
         package var committed: Offset?
+        /// Where it begins then.
+        package var startFrom = StartFrom.earliest
         /// Given to the member by the poll that this answers: what the client said before, it did
         /// not say of this.
         package var isNew = false
@@ -18,7 +20,6 @@ package struct MemberView: Equatable, Sendable {
     package var epoch: Int64 = 0
     /// Sorted by topic and partition.
     package var assignment: [Place] = []
-    package var startFrom = StartFrom.earliest
     /// Milliseconds: three heartbeats fit a session.
     package var heartbeatInterval: Int64 = 0
 
@@ -244,7 +245,6 @@ extension GroupShard {
             let assignment = group.assignments[key.member]
         else { return view }
         view.epoch = assignment.epoch
-        view.startFrom = member.startFrom
         view.heartbeatInterval = member.sessionTimeout / 3
         view.assignment = assignment.owned.map { place in
             let committed = state.offsets.committed(
@@ -252,6 +252,7 @@ extension GroupShard {
             return MemberView.Place(
                 topic: group.topicName(place.topic), topicID: place.topic.description,
                 partition: Int(place.partition), committed: committed.map { Offset($0.offset) },
+                startFrom: group.isLater(place) ? .earliest : member.startFrom,
                 isNew: before.map { !$0.contains(place) } ?? false)
         }.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
         return view

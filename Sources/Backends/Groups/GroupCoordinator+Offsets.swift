@@ -8,9 +8,15 @@ package struct OffsetCommit: Equatable, Sendable {
     /// The first offset not yet processed.
     package var offset: Offset
     package var metadata: String
+    /// What the topic's ID begins with, where that is known.
+    package var topicTag: String?
 
-    package init(topic: String, partition: Int, offset: Offset, metadata: String = "") {
+    package init(
+        topic: String, partition: Int, offset: Offset, metadata: String = "",
+        topicTag: String? = nil
+    ) {
         self.topic = topic
+        self.topicTag = topicTag
         self.partition = partition
         self.offset = offset
         self.metadata = metadata
@@ -59,16 +65,20 @@ extension GroupCoordinator {
     func entries(
         _ commits: [OffsetCommit], mustExist: Bool = true
     ) throws(GroupError) -> [OffsetEntry] {
-        guard commits.count <= Limits.offsetsPerCommit else {
-            throw .tooManyOffsets(limit: Limits.offsetsPerCommit)
+        guard commits.count <= GroupLimits.partitionsPerGroup else {
+            throw .tooManyOffsets(limit: GroupLimits.partitionsPerGroup)
         }
         var entries: [OffsetEntry] = []
         entries.reserveCapacity(commits.count)
-        for commit in commits { entries.append(try entry(commit, mustExist: mustExist)) }
+        for commit in commits {
+            if let entry = try entry(commit, mustExist: mustExist) { entries.append(entry) }
+        }
         return entries
     }
 
-    private func entry(_ commit: OffsetCommit, mustExist: Bool) throws(GroupError) -> OffsetEntry {
+    /// nil for what means a topic that is gone, though another has its name: there is nothing to
+    /// store, and its member need not know yet.
+    private func entry(_ commit: OffsetCommit, mustExist: Bool) throws(GroupError) -> OffsetEntry? {
         guard commit.metadata.utf8.count <= GroupLimits.metadataBytes else {
             throw .metadataTooLong(
                 topic: commit.topic, partition: commit.partition,
@@ -83,6 +93,7 @@ extension GroupCoordinator {
         let bounds: PartitionBounds
         do throws(BackendError) {
             let topic = try backend.topic(commit.topic)
+            if let tag = commit.topicTag, !topic.topicID.hasPrefix(tag) { return nil }
             entry.topic = TopicID(topic.topicID)
             bounds = try topic.bounds(commit.partition)
         } catch {
@@ -208,6 +219,7 @@ extension GroupError {
         switch refusal {
         case .unknownGroup: self = .unknownGroup(group.name)
         case .unknownMember: self = .unknownMember(member?.memberID ?? "")
+        case .fencedInstance: self = .fencedInstance(member?.memberID ?? "")
         case .fencedMemberEpoch: self = .fencedMemberEpoch(member ?? MemberView())
         case .partitionNotAssigned(let topic, let partition):
             self = .partitionNotAssigned(topic: topic, partition: Int(partition))

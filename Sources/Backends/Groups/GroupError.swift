@@ -17,6 +17,8 @@ package enum GroupError: Error, Equatable {
     case unknownMember(String)
     /// The member's epoch is another; with what it has now.
     case fencedMemberEpoch(MemberView)
+    /// Another process has joined under the member's name since.
+    case fencedInstance(String)
     /// A newer poll of the same member took this one's place.
     case supersededPoll(String)
     case partitionNotAssigned(topic: String, partition: Int)

@@ -4,9 +4,10 @@ import Platform
 /// A reading position over partitions: `0:17,1:44`, over several topics `orders/0:17,audit/0:3`.
 /// Each number is the offset of the first record not yet read (the next offset).
 ///
-/// Cursors the server gives end in `~` and the first eight hex digits of the topic's UUID, so that
-/// one of a deleted and re-created topic is not taken for a place in the new one. Clients may
-/// write cursors, and leave that out.
+/// Cursors the server gives end in `~` and, of each topic's UUID, the first eight hex digits, with
+/// `.` between, in the order in which the topics first stand in it: so one of a deleted and
+/// re-created topic is not taken for a place in the new one. Clients may write cursors, and leave
+/// that out.
 package struct Cursor: Equatable, Sendable {
     package struct Entry: Equatable, Sendable {
         /// nil where the cursor belongs to one topic only.
@@ -16,29 +17,56 @@ package struct Cursor: Equatable, Sendable {
     }
 
     package var entries: [Entry] = []
-    /// The UUID's first eight hex digits, lower case.
-    package var tag: String?
+    /// First eight hex digits of UUIDs, lower case: none at all, or one of each topic.
+    package var tags: [String] = []
 
-    package init(entries: [Entry] = [], tag: String? = nil) {
+    package init(entries: [Entry] = [], tags: [String] = []) {
         self.entries = entries
-        self.tag = tag
+        self.tags = tags
+    }
+
+    /// The tag of each topic; a cursor of one topic may leave its name out, which is "" here.
+    var tagsOfTopics: [String: String] {
+        var found: [String: String] = [:]
+        guard !tags.isEmpty else { return found }
+        for entry in entries {
+            let topic = entry.topic ?? ""
+            if found[topic] == nil { found[topic] = tags[found.count] }
+        }
+        return found
     }
 
     /// Reads a cursor; throws `invalid-cursor`. The empty text is the empty cursor.
     package init(parsing text: String) throws(Problem) {
         var body = text.utf8[...]
         if let tilde = body.lastIndex(of: UInt8(ascii: "~")) {
-            tag = try Self.parseTag(body[body.index(after: tilde)...])
+            for tag in body[body.index(after: tilde)...].split(
+                separator: UInt8(ascii: "."), maxSplits: Limits.cursorEntries,
+                omittingEmptySubsequences: false)
+            {
+                tags.append(try Self.parseTag(tag))
+            }
             body = body[..<tilde]
         }
-        if body.isEmpty { return }
+        if !body.isEmpty { try parseEntries(body) }
+        guard tags.isEmpty || tags.count == max(1, Set(entries.map(\.topic)).count) else {
+            throw Self.invalid("behind `~` stand eight hex digits of each topic, or nothing")
+        }
+    }
+
+    private mutating func parseEntries(_ body: Substring.UTF8View) throws(Problem) {
         for part in body.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
             guard entries.count < Limits.cursorEntries else {
                 throw Self.invalid("it has more than \(Limits.cursorEntries) entries")
             }
             entries.append(try Self.parseEntry(part))
         }
-        var seen = Set<String>()
+        // Those the server gives are sorted.
+        let isAscending = zip(entries, entries.dropFirst()).allSatisfy {
+            ($0.topic ?? "", $0.partition) < ($1.topic ?? "", $1.partition)
+        }
+        if isAscending { return }
+        var seen: Set<String> = []
         for entry in entries where !seen.insert("\(entry.topic ?? "")/\(entry.partition)").inserted
         {
             throw Self.invalid("partition \(entry.partition) stands in it twice")
@@ -94,8 +122,8 @@ package struct Cursor: Equatable, Sendable {
             bytes.append(UInt8(ascii: ":"))
             bytes.appendDecimal(entry.next.value)
         }
-        if let tag {
-            bytes.append(UInt8(ascii: "~"))
+        for (index, tag) in tags.enumerated() {
+            bytes.append(UInt8(ascii: index == 0 ? "~" : "."))
             bytes.append(contentsOf: tag.utf8)
         }
     }

@@ -99,7 +99,7 @@ extension ReadStart {
     }
 
     private func check(_ cursor: Cursor, _ topic: any Topic, _ partition: Int?) throws(Problem) {
-        if let tag = cursor.tag { try topic.check(tag: tag) }
+        if cursor.tags.count == 1 { try topic.check(tag: cursor.tags[0]) }
         for entry in cursor.entries {
             if let name = entry.topic, name != topic.name {
                 throw Problem(

@@ -33,8 +33,9 @@ struct RecordPager {
     }
 
     private(set) var positions: [ReadPosition]
-    /// The tag of cursors; nil where they name several topics.
+    /// The tag of cursors; nil where they name their topics.
     let tag: String?
+    private let tags: [String]
     let form: Form
     var writer = JSONWriter()
 
@@ -47,6 +48,12 @@ struct RecordPager {
         self.positions = positions
         self.tag = tag
         self.form = form
+        // Sorted by topic.
+        tags =
+            tag.map { [$0] }
+            ?? positions.indices.filter {
+                $0 == 0 || positions[$0].topic.name != positions[$0 - 1].topic.name
+            }.map { positions[$0].topic.cursorTag }
         renderers = positions.map {
             RecordJSON(
                 partition: $0.partition, topic: tag == nil ? $0.topic.name : nil,
@@ -61,7 +68,7 @@ struct RecordPager {
             entries: positions.map {
                 Cursor.Entry(
                     topic: tag == nil ? $0.topic.name : nil, partition: $0.partition, next: $0.next)
-            }, tag: tag)
+            }, tags: tags)
     }
 
     /// Takes in partitions the topic has grown by, from their start.

@@ -28,7 +28,10 @@ struct GroupRoutes {
     }
 
     func describe(_ exchange: Exchange, _ group: String) async throws(Problem) {
-        let description = try await find(group: group)
+        var description = try await find(group: group)
+        if exchange.caller != nil {
+            description.showTopics { !exchange.operations(onTopic: $0).isEmpty }
+        }
         var writer = JSONWriter()
         writer.group(group, description)
         exchange.respond(Response(status: 200, contentType: "application/json", body: writer.bytes))
@@ -44,7 +47,8 @@ struct GroupRoutes {
     // MARK: - Offsets
 
     func commit(_ exchange: Exchange, _ group: String) async throws(Problem) {
-        let document = try CommitDocument(parsing: await exchange.controlBody())
+        let document = try CommitDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         if let topic = document.topic { try exchange.require(.read, onTopic: topic) }
         let offsets = try offsets(of: document)
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
@@ -83,13 +87,16 @@ struct GroupRoutes {
 
     /// Sets the offsets, or with `dryRun` only says what it would set.
     func reset(_ exchange: Exchange, _ group: String, dryRun: Bool) async throws(Problem) {
-        let document = try ResetDocument(parsing: await exchange.controlBody())
+        let document = try ResetDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         let before = try await committed(group).filter {
             !exchange.operations(onTopic: $0.topic).isEmpty
         }
         if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
         for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
+        var previous: [String: [Int: Offset]] = [:]
+        for each in before { previous[each.topic, default: [:]][each.partition] = each.offset }
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if !dryRun { try await commit(group, offsets) }
         var writer = JSONWriter()
@@ -99,10 +106,7 @@ struct GroupRoutes {
         writer.name("offsets")
         writer.beginArray()
         for offset in offsets {
-            let previous = before.first {
-                $0.topic == offset.topic && $0.partition == offset.partition
-            }
-            writer.reset(offset, previous: previous?.offset)
+            writer.reset(offset, previous: previous[offset.topic]?[offset.partition])
         }
         writer.endArray()
         writer.endObject()
@@ -114,6 +118,7 @@ struct GroupRoutes {
     private func offsets(of document: CommitDocument) throws(Problem) -> [OffsetCommit] {
         guard let cursor = document.cursor else { return document.offsets }
         var offsets: [OffsetCommit] = []
+        let tags = cursor.tagsOfTopics
         for entry in cursor.entries {
             guard let name = entry.topic ?? document.topic else {
                 throw Problem(
@@ -121,9 +126,11 @@ struct GroupRoutes {
                     "The cursor names no topic: give `topic` beside it, or write its entries as "
                         + "topic/partition:nextOffset.", [("field", .string("topic"))])
             }
-            if let tag = cursor.tag, entry.topic == nil { try find(name).check(tag: tag) }
+            let tag = tags[entry.topic ?? ""]
+            if let tag, document.memberID == nil { try find(name).check(tag: tag) }
             offsets.append(
-                OffsetCommit(topic: name, partition: entry.partition, offset: entry.next))
+                OffsetCommit(
+                    topic: name, partition: entry.partition, offset: entry.next, topicTag: tag))
         }
         return offsets
     }
@@ -133,7 +140,9 @@ struct GroupRoutes {
     ) async throws(Problem) -> [OffsetCommit] {
         let start: ReadStart
         switch document.target {
-        case .offsets(let offsets): return offsets
+        case .offsets(let offsets):
+            try checkCount(offsets)
+            return offsets
         case .earliest: start = .earliest
         case .latest: start = .latest
         case .timestamp(let timestamp): start = .timestamp(timestamp)
@@ -144,8 +153,15 @@ struct GroupRoutes {
                 offsets.append(
                     OffsetCommit(topic: name, partition: position.partition, offset: position.next))
             }
+            // Before more of them are looked up: a short list of names can stand for millions.
+            try checkCount(offsets)
         }
         return offsets
+    }
+
+    private func checkCount(_ offsets: [OffsetCommit]) throws(Problem) {
+        let limit = GroupLimits.partitionsPerGroup
+        if offsets.count > limit { throw Problem(GroupError.tooManyOffsets(limit: limit)) }
     }
 
     private func find(_ name: String) throws(Problem) -> any Topic {
@@ -174,6 +190,25 @@ struct GroupRoutes {
     private func commit(_ group: String, _ offsets: [OffsetCommit]) async throws(Problem) {
         try await coordinating { () async throws(GroupError) in
             try await coordinator.commit(group, offsets)
+        }
+    }
+}
+
+extension GroupDescription {
+    /// Leaves out every topic of which the caller may know nothing.
+    fileprivate mutating func showTopics(where isVisible: (String) -> Bool) {
+        var known: [String: Bool] = [:]
+        func isShown(_ topic: String) -> Bool {
+            if let answer = known[topic] { return answer }
+            let answer = isVisible(topic)
+            known[topic] = answer
+            return answer
+        }
+        for index in members.indices {
+            members[index].metadata.topics.removeAll { !isShown($0) }
+            members[index].owned.removeAll { !isShown($0.topic) }
+            members[index].revoking.removeAll { !isShown($0.topic) }
+            members[index].pending.removeAll { !isShown($0.topic) }
         }
     }
 }

@@ -124,6 +124,7 @@ extension Cursor {
     /// What it means as a commit. Its entries must name their topics.
     func commits() throws(Problem) -> [OffsetCommit] {
         var commits: [OffsetCommit] = []
+        let tags = tagsOfTopics
         for entry in entries {
             guard let topic = entry.topic else {
                 throw Problem(
@@ -132,7 +133,9 @@ extension Cursor {
                         + "`topic/partition:nextOffset`, as the answer to a poll gives them.")
             }
             commits.append(
-                OffsetCommit(topic: topic, partition: entry.partition, offset: entry.next))
+                OffsetCommit(
+                    topic: topic, partition: entry.partition, offset: entry.next,
+                    topicTag: tags[topic]))
         }
         return commits
     }

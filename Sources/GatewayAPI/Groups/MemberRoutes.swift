@@ -27,8 +27,19 @@ struct MemberRoutes {
     }
 
     func poll(_ exchange: Exchange, _ group: String, _ member: String) async throws(Problem) {
-        let document = try PollDocument(parsing: await exchange.controlBody())
+        let document = try PollDocument(
+            parsing: await exchange.controlBody(limit: Limits.offsetsBodyBytes))
         if !document.commit.isEmpty { try exchange.require(.commit, onGroup: group) }
+        // Before anything is stored or let go.
+        if exchange.caller != nil {
+            for topic in Set(document.commit.map(\.topic)) {
+                try exchange.require(.read, onTopic: topic)
+            }
+            try exchange.requireRead(
+                await coordinating { () async throws(GroupError) in
+                    try await coordinator.view(group, member, epoch: document.memberEpoch)
+                })
+        }
         try await MemberPoll(
             exchange: exchange, seat: seat(group, member), document: document, maxWait: maxWait
         ).answer()
@@ -96,6 +107,12 @@ extension Exchange {
     /// Whoever speaks for a member must be allowed to read what it has, whoever had it join.
     func requireRead(_ view: MemberView) throws(Problem) {
         guard caller != nil else { return }
-        for topic in Set(view.assignment.map(\.topic)) { try require(.read, onTopic: topic) }
+        for topic in Set(view.assignment.map(\.topic)) {
+            // Not even a name of what one may not see.
+            if operations(onTopic: topic).isEmpty {
+                throw Problem(GroupError.unknownMember(view.memberID))
+            }
+            try require(.read, onTopic: topic)
+        }
     }
 }

@@ -10,7 +10,8 @@ struct Seat {
 
     /// Where the member's partitions are read: by the cursor, else from what is committed, else
     /// from where it wanted to start. What the cursor names beside them is not the member's any
-    /// more, and of what is new to the member it tells nothing: a deleted topic of that name, say.
+    /// more, and of what is new to the member, or of a topic that was created anew since, it tells
+    /// nothing.
     func positions(
         _ view: MemberView, _ cursor: Cursor?
     ) throws(Problem) -> [ReadPosition] {
@@ -26,8 +27,8 @@ struct Seat {
                 position.next = next
             } else {
                 let bounds = try bounds(topic, place.partition)
-                let isLatest = view.startFrom == .latest
-                position.next = isLatest ? bounds.highWatermark : bounds.logStart
+                position.next =
+                    place.startFrom == .latest ? bounds.highWatermark : bounds.logStart
                 position.followsStart = true
             }
             positions.append(position)
@@ -40,12 +41,10 @@ struct Seat {
     func beginnings(_ view: MemberView, _ positions: [ReadPosition], _ cursor: Cursor?)
         -> [OffsetCommit]
     {
-        guard view.startFrom == .latest else { return [] }
+        guard view.assignment.contains(where: { $0.startFrom == .latest }) else { return [] }
         var known = given(view, cursor)
-        for place in view.assignment {
-            if let next = place.committed {
-                known[place.topic, default: [:]][place.partition] = next
-            }
+        for place in view.assignment where place.committed != nil || place.startFrom != .latest {
+            known[place.topic, default: [:]][place.partition] = place.committed ?? Offset(0)
         }
         return positions.filter { known[$0.topic.name]?[$0.partition] == nil }.map {
             OffsetCommit(topic: $0.topic.name, partition: $0.partition, offset: $0.next)
@@ -59,8 +58,10 @@ struct Seat {
         for entry in cursor.entries {
             given[entry.topic ?? "", default: [:]][entry.partition] = entry.next
         }
-        for place in view.assignment where place.isNew {
-            given[place.topic]?[place.partition] = nil
+        let tags = cursor.tagsOfTopics
+        for place in view.assignment {
+            let isOfAnother = tags[place.topic].map { !place.topicID.hasPrefix($0) } ?? false
+            if place.isNew || isOfAnother { given[place.topic]?[place.partition] = nil }
         }
         return given
     }

@@ -1,11 +1,11 @@
 import Backends
-import HTTPServer
+package import HTTPServer
 import JSON
 
 /// CloudEvents in binary mode: attributes in `ce-*` fields, data in the body.
 ///
 /// Sources: HTTP protocol binding §3.1, Kafka protocol binding §3.2.
-enum CloudEventHeaders {
+package enum CloudEventHeaders {
     /// Whether a request has any `ce-*` field.
     static func stand(in head: borrowing RequestHead) -> Bool {
         var isFound = false
@@ -26,7 +26,7 @@ enum CloudEventHeaders {
     /// The event as a record: the body is its value, headers `ce_<attribute>` and `content-type`.
     /// A body of no bytes without Content-Type is an event without data, which the Kafka binding
     /// §3.2.2 makes a record without value. The key, if any, is the whole of `decoded`.
-    static func record(
+    package static func record(
         _ head: borrowing RequestHead, body: [UInt8], decoded: inout [UInt8]
     ) throws(Problem) -> ParsedRecord {
         var fields: [(name: Range<Int>, value: Range<Int>)] = []

@@ -17,6 +17,7 @@ extension Problem {
         case .unknownMember(let member): self = .unknownMember(member)
         case .fencedMemberEpoch(let view):
             self.init(fenced: view)
+        case .fencedInstance(let member): self = .fencedInstance(member)
         case .supersededPoll(let member): self = .supersededPoll(member)
         case .partitionNotAssigned(let topic, let partition):
             self = .partitionNotAssigned(topic, partition)
@@ -61,6 +62,15 @@ extension Problem {
             "The group has no member \(member): it never joined, left, or was not heard of within "
                 + "its timeouts. Join again: POST /v1/groups/{group}/members.",
             [("memberId", .string(member))])
+    }
+
+    /// Without the epoch: with that the two would go on beside each other.
+    private static func fencedInstance(_ member: String) -> Problem {
+        Problem(
+            .fencedInstanceID,
+            "Another process has joined as \(member) since and has its partitions; nothing was "
+                + "stored. Stop this one, or give each process a `memberId` of its own. Joining "
+                + "again would fence the other.", [("memberId", .string(member))])
     }
 
     private static func supersededPoll(_ member: String) -> Problem {

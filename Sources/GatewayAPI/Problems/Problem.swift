@@ -66,6 +66,7 @@ package enum ProblemCode: String, CaseIterable {
     case unknownGroup = "unknown-group"
     case unknownMember = "unknown-member"
     case fencedMemberEpoch = "fenced-member-epoch"
+    case fencedInstanceID = "fenced-instance-id"
     case supersededPoll = "superseded-poll"
     case partitionNotAssigned = "partition-not-assigned"
     case groupNotEmpty = "group-not-empty"
@@ -108,8 +109,9 @@ package enum ProblemCode: String, CaseIterable {
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
-        case .topicExists, .fencedMemberEpoch, .supersededPoll, .partitionNotAssigned,
-            .groupNotEmpty, .outOfOrderSequence, .unknownProducer, .idempotencyKeyForgotten:
+        case .topicExists, .fencedMemberEpoch, .fencedInstanceID, .supersededPoll,
+            .partitionNotAssigned, .groupNotEmpty, .outOfOrderSequence, .unknownProducer,
+            .idempotencyKeyForgotten:
             409
         case .offsetTrimmed, .topicRecreated: 410
         case .endOffsetMismatch: 412

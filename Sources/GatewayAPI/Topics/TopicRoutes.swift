@@ -123,9 +123,9 @@ func checkName(_ name: String, of kind: String) throws(Problem) {
 
 extension Exchange {
     /// The body of a request that configures something.
-    func controlBody() async throws(Problem) -> [UInt8] {
+    func controlBody(limit: Int = Limits.controlBodyBytes) async throws(Problem) -> [UInt8] {
         do {
-            return try await readBody(limit: Limits.controlBodyBytes)
+            return try await readBody(limit: limit)
         } catch {
             throw Problem(error)
         }

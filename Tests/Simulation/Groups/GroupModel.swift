@@ -27,12 +27,17 @@ struct GroupModel {
     private(set) var offsets: [OffsetKey: Int64] = [:]
     private var journal: [(batch: Int, key: OffsetKey, offset: Int64?)] = []
     private var epochs: [(batch: Int, group: GroupID, epoch: Int64)] = []
+    /// What each join gave: whoever speaks with an older epoch is another process.
+    private var joins: [(batch: Int, key: MemberKey, epoch: Int64)] = []
     private var highest: [GroupID: Int64] = [:]
     private var heard: [MemberKey: Heard] = [:]
     /// When a group without members was last left or committed to.
     private var emptied: [(batch: Int, group: GroupID, at: Duration)] = []
     private var accepted: Set<Accepted> = []
+    /// By the number they were first sent under.
     private var acceptedPolls: Set<Int> = []
+    /// Of each member since its last poll: that overtakes them, and may let go what they name.
+    private var acceptedCommits: [MemberKey: Set<Int>] = [:]
     /// Time without the pauses.
     var awake = Duration.zero
     private var paused = Duration.zero
@@ -64,6 +69,9 @@ struct GroupModel {
                 }
                 highest[key.group] = assignment.epoch
                 epochs.append((batch, key.group, assignment.epoch))
+                if case .request(let request) = cause, case .join = request.kind {
+                    joins.append((batch, key, assignment.epoch))
+                }
             case .member(let key, nil):
                 if case .silence = cause { try checkSilence(of: key, state) }
                 heard[key] = nil
@@ -153,7 +161,13 @@ struct GroupModel {
         if let epoch = request.epoch, epoch != before?.epoch {
             throw Broken("a request of epoch \(epoch) was accepted after its time")
         }
-        if request.epoch != nil { acceptedPolls.insert(request.origin) }
+        switch request.kind {
+        case .poll:
+            acceptedPolls.insert(request.origin)
+            acceptedCommits[request.key] = nil
+        case .commit: acceptedCommits[request.key, default: []].insert(request.origin)
+        case .join, .heartbeat, .leave: break
+        }
         for processed in request.processed where isThere(processed) {
             let mark = Accepted(key: request.key, processed: processed)
             let place = processed.place
@@ -180,11 +194,19 @@ struct GroupModel {
         }
     }
 
-    func refuse(_ request: GroupRequest, before: MemberAssignment?) throws(Broken) {
-        guard acceptedPolls.contains(request.origin), before?.epoch == request.epoch else {
-            return
+    func refuse(
+        _ request: GroupRequest, _ refusal: GroupRefusal, before: MemberAssignment?
+    ) throws(Broken) {
+        if case .fencedMemberEpoch = refusal, let epoch = request.epoch,
+            let joined = joins.last(where: { $0.key == request.key })?.epoch, epoch < joined
+        {
+            throw Broken("a process is told the epoch of the one that took its place")
         }
-        throw Broken("a poll was sent again and refused: \(request)")
+        let wasAccepted =
+            acceptedPolls.contains(request.origin)
+            || acceptedCommits[request.key]?.contains(request.origin) == true
+        guard wasAccepted, before?.epoch == request.epoch else { return }
+        throw Broken("a request was sent again and refused: \(request)")
     }
 
     // MARK: - Whole states
@@ -195,6 +217,7 @@ struct GroupModel {
         offsets = [:]
         for (_, key, offset) in journal { offsets[key] = offset }
         epochs.removeAll { $0.batch > kept }
+        joins.removeAll { $0.batch > kept }
         emptied.removeAll { $0.batch > kept }
         highest = [:]
         for (_, group, epoch) in epochs { highest[group] = epoch }

@@ -68,7 +68,8 @@ extension GroupSchedule {
                 send(index, .heartbeat(epoch: epoch))
                 return
             }
-            send(index, .poll(epoch: epoch, die < 10 ? [] : process(index)))
+            let isLast = !consumers[index].leaving.isEmpty
+            send(index, .poll(epoch: epoch, die < 10 && !isLast ? [] : process(index)))
         }
     }
 

@@ -70,8 +70,8 @@ package struct GroupSchedule {
         let die = random.below(100)
         trace.add(UInt64(die))
         switch die {
-        case ..<40: act(random.below(consumers.count))
-        case ..<66: try arrive()
+        case ..<33: act(random.below(consumers.count))
+        case ..<56: try arrive()
         case ..<78: try tell()
         case ..<84: server.sync()
         case ..<90: try advance(.milliseconds(1 + random.below(700)))
@@ -95,7 +95,19 @@ package struct GroupSchedule {
         let index = random.below(requests.count)
         let request = requests[index]
         if random.below(8) > 0 { requests.remove(at: index) }
+        let comesAgain = letsGo(request) && random.below(2) == 0
         if random.below(20) > 0 { try handle(request) }
+        if comesAgain { try handle(request) }
+    }
+
+    /// Whether it is the word that partitions are given back: what that says twice is worth a look.
+    private func letsGo(_ request: GroupRequest) -> Bool {
+        guard case .poll(let epoch, _) = request.kind,
+            let assignment = server.shard.state.groups[request.key.group]?
+                .assignments[request.key.member]
+        else { return false }
+        return assignment.epoch == epoch
+            && !(assignment.revoking.isEmpty && assignment.released.isEmpty)
     }
 
     private mutating func tell() throws(Broken) {
@@ -121,7 +133,11 @@ package struct GroupSchedule {
         do throws(GroupRefusal) {
             records = try decide(request, before)
         } catch {
-            try model.refuse(request, before: before)
+            var error = error
+            if server.fault == .tellsTheFenced, error == .fencedInstance {
+                error = .fencedMemberEpoch(current: before?.epoch ?? 0)
+            }
+            try model.refuse(request, error, before: before)
             answer(request, outcome(of: error))
             return
         }
@@ -186,6 +202,7 @@ package struct GroupSchedule {
         switch refusal {
         case .fencedMemberEpoch(let current): .fenced(current: current)
         case .unknownMember: .unknown
+        case .fencedInstance: .replaced
         default: .refused
         }
     }

@@ -57,6 +57,8 @@ struct GroupAnswer {
         case assigned(epoch: Int64, [TopicPartition: String])
         case done
         case fenced(current: Int64)
+        /// By another process that joined under its name.
+        case replaced
         case unknown
         case refused
     }
@@ -146,7 +148,8 @@ struct SimulatedConsumer {
         case .fenced(let current):
             forget()
             epoch = current
-        case .unknown:
+        case .unknown, .replaced:
+            // One that was replaced may try to take its place back.
             forget()
             epoch = 0
             phase = .out

@@ -7,6 +7,8 @@ package enum PlantedFault: CaseIterable, Sendable {
     case grantsBeforeConfirmation
     /// Whatever epoch a request brings, it is taken for the member's own.
     case fencesNobody
+    /// Who is fenced by a join is told the epoch of that, as after a lost answer.
+    case tellsTheFenced
     /// A poll sent again finds its commit refused.
     case forgetsReleased
     /// A group that comes again begins its epochs anew.
@@ -67,7 +69,7 @@ struct SimulatedCoordinator {
 
     private func planted(_ records: [GroupRecord]) -> [GroupRecord] {
         switch fault {
-        case nil, .fencesNobody, .waitsForEver: return records
+        case nil, .fencesNobody, .tellsTheFenced, .waitsForEver: return records
         case .forgetsEpochFloor:
             return records.filter { if case .epochFloor = $0 { false } else { true } }
         case .losesCommits:
