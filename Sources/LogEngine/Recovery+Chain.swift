@@ -49,6 +49,17 @@ extension Recovery {
         }
     }
 
+    /// Chain files of segments that a power cut took: an emptied one may come back at the next, and
+    /// say of the segment that will have this name that more of it was synced.
+    func removeLostChains() throws(DiskError) {
+        for name in names.sorted() {
+            guard let base = SegmentName.base(name, suffix: SegmentName.chain),
+                state.segmentIndex(base: base) == nil, disk.exists(directory + "/" + name)
+            else { continue }
+            try disk.remove(directory + "/" + name)
+        }
+    }
+
     /// Brings the chain file up to what the segment holds, which is synced, durably but for its
     /// name. The head is written again: see `writeAgain`.
     mutating func storeChain(_ index: Int) {

@@ -9,7 +9,7 @@ struct Recovery {
     let checkpoint: Checkpoint?
     var state: PartitionState
     /// The file names found.
-    private let names: Set<String>
+    let names: Set<String>
     /// The end of the snapshot of producers that was found; nil: none.
     var snapshotEnd: Int64?
     /// What is wrong, found before or while scanning; nil while nothing is.
@@ -330,6 +330,7 @@ struct Recovery {
         do throws(DiskError) {
             try state.segments.last?.file?.sync()
             storeChain(state.segments.count - 1)
+            try removeLostChains()
             try disk.syncDirectory(directory)
         } catch {
             state.status = .failed("\(error)")

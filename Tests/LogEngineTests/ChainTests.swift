@@ -205,6 +205,19 @@ struct ChainTests {
     }
 
     /// Data older than chain files.
+    /// Pitfall 8: the segment to come of that name would be called damaged, should the emptied file
+    /// come back with the next power cut. Found by the simulator.
+    @Test func `the chain file of a segment that a power cut took goes with it`() async throws {
+        let bench = try await Bench.filled(segmentBytes: 1000, count: Self.count, isClean: false)
+        let last = try #require(try bench.bases().last)
+        let lost = bench.path(Self.count + 40, ".chain")
+        bench.disk.setContent(lost, bench.disk.content(bench.path(last, ".chain")) ?? [])
+        let partition = try bench.open()
+        #expect(partition.failure == nil)
+        bench.disk.crash(seed: 1)
+        #expect(!bench.disk.exists(lost))
+    }
+
     @Test func `the scrubber makes a missing chain file anew, and says so`() async throws {
         let bench = try await Bench.filled(segmentBytes: 1000, count: Self.count)
         let bases = try bench.bases()

@@ -33,7 +33,7 @@ struct LogScheduleTests {
 
 /// R2: `millrace-sim faults` runs more workloads.
 struct FaultSweepTests {
-    @Test(arguments: [3, 5] as [UInt64])
+    @Test(arguments: [7, 11] as [UInt64])
     func `each call of a workload may fail in each way, once or for good`(seed: UInt64) async {
         let report = await FaultSweep.run(seed: seed)
         #expect(report.callCount > 250)
