@@ -80,6 +80,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
 
     var limits: Limits { server.configuration.limits }
     var clientIsGone: Bool { peerEnded || isBroken }
+    /// One answer at a time: there is no other.
+    var isFull: Bool { false }
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
     /// What the PROXY protocol's header said.

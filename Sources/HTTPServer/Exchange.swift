@@ -61,6 +61,22 @@ package final class Exchange {
     /// What the server holds for its clients is as much as it may: what can wait should wait.
     package var serverIsShortOfMemory: Bool { carrier.server.budget.isFull }
 
+    /// What of `most` bytes an answer may have that could as well be smaller: few where the server
+    /// holds as much as it may, or the connection other answers that nobody takes. `releaseAnswer`
+    /// must follow when the answer is made: until it is sent its own bytes count. Nothing is held
+    /// over a wait: long-polls that wait together wake together, and each asks then.
+    package func reserveAnswer(atMost most: Int) -> Int {
+        let least = min(most, carrier.server.configuration.limits.shortAnswerBytes)
+        if carrier.isFull { return least }
+        return most <= least || carrier.server.budget.reserve(most) ? most : least
+    }
+
+    /// `byteCount` is what `reserveAnswer` gave.
+    package func releaseAnswer(_ byteCount: Int) {
+        guard byteCount > carrier.server.configuration.limits.shortAnswerBytes else { return }
+        carrier.server.budget.add(-byteCount)
+    }
+
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
     /// coding; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {

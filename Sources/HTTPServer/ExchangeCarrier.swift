@@ -18,6 +18,8 @@ protocol ExchangeCarrier: AnyObject {
     func arm(_ wakeup: Wakeup, until deadline: Instant?)
     func disarm()
     var mustEndSoon: Bool { get }
+    /// Other answers wait on the same connection, as much as may.
+    var isFull: Bool { get }
     func ender() -> @Sendable () -> Void
     /// Who sent a request with this head.
     func clientAddress(_ head: RequestHead) -> Address

@@ -39,6 +39,9 @@ package struct Limits: Sendable {
     /// Unsent bytes of an answer beyond which the next pipelined request waits.
     package var pipelinedBytes = 4 << 10
 
+    /// Bytes of an answer that can be smaller, where memory is short.
+    package var shortAnswerBytes = 16 << 10
+
     // Content codings.
 
     /// Bytes of an answer from which on it is packed, and up to which an event loop is made to wait

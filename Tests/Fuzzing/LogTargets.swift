@@ -63,30 +63,39 @@ func checkSegment(_ bytes: [UInt8]) async throws(Contradiction) {
         "\(offsets) from \(first.start) to \(first.end)")
 }
 
-/// A sound log with one of the files beside it replaced; byte 0 says which. No record is ever
-/// another than was written, and an index hides none.
+/// A sound log with one of the files beside it changed: no record is ever another than was written,
+/// and an index hides none. Appending goes on, with an identity and without.
+///
+/// Byte 0 says which file, and what the rest is: with bit 6 all its content, else a list of places
+/// (2 bytes) and what they are XORed with (1 byte). With bit 7 its checksum is made to fit.
 @Sendable
 func checkSidecars(_ bytes: [UInt8]) async throws(Contradiction) {
     guard let choice = bytes.first else { return }
-    var content = Array(bytes.dropFirst())
-    let names = Sample.sidecars
-    let name = names[Int(choice) % names.count]
-    let mustFit = choice & 0x80 != 0
-    if mustFit, name == "checkpoint", content.count > 12 {
+    let name = Sample.sidecars[Int(choice & 0x3F) % Sample.sidecars.count]
+    let path = Sample.directory + "/" + name
+    let disk = Sample.disk()
+    var content = disk.content(path) ?? []
+    if choice & 0x40 != 0 {
+        content = Array(bytes.dropFirst())
+    } else {
+        for at in stride(from: 1, to: bytes.count - 2, by: 3) {
+            let place = Int(bytes[at]) << 8 | Int(bytes[at + 1])
+            if place < content.count { content[place] ^= bytes[at + 2] }
+        }
+    }
+    if choice & 0x80 != 0, ["checkpoint", "producers"].contains(name), content.count > 12 {
         content.setBigEndian(crc32c(content.span.extracting(12..<content.count)), at: 8)
     }
-    let disk = Sample.disk()
-    disk.setContent(Sample.directory + "/" + name, content)
-    guard let found = await Sample.open(disk) else { return }
-    let written = Sample.records
+    disk.setContent(path, content)
+    guard let found = await Sample.open(disk, appending: true) else { return }
     for record in found.records {
         let index = Int(record.offset)
-        try claim(
-            written.indices.contains(index) && written[index] == record,
-            "\(record) was never written")
+        let wasWritten = Sample.records.indices.contains(index) && Sample.records[index] == record
+        try claim(wasWritten, "\(record) was never written")
     }
     if name.hasSuffix("index") {
-        try claim(found.records == written, "records are hidden: \(found.records.map(\.offset))")
+        let offsets = found.records.map(\.offset)
+        try claim(found.records == Sample.records, "records are hidden: \(offsets)")
     }
 }
 
@@ -109,7 +118,7 @@ private enum Sample {
             for record in records {
                 var builder = RecordBatchBuilder()
                 record.append(to: &builder)
-                _ = try partition.append(builder)
+                _ = try partition.append(builder, under: rules(Int32(record.offset)))
             }
             try partition.close()
             return Dictionary(
@@ -141,8 +150,23 @@ private enum Sample {
         var records: [StoredRecord]
     }
 
+    /// Every third from a producer of ID 5, every third with the key of that number.
+    private static func rules(_ number: Int32) -> AppendRules {
+        switch number % 3 {
+        case 0:
+            let sequence = ProducerSequence(id: 5, epoch: 1, sequence: number / 3)
+            return AppendRules(identity: .producer(sequence))
+        case 1:
+            let stamp = KeyStamp(
+                id: BatchIdentity.firstKeyID + Int64(number), partitionCount: 1,
+                fingerprint: number, firstTried: 1)
+            return AppendRules(identity: .key(stamp))
+        default: return AppendRules()
+        }
+    }
+
     /// Opens it, reads at every offset, stops it. nil where it does not open.
-    static func open(_ disk: SimulatedDisk) async -> Found? {
+    static func open(_ disk: SimulatedDisk, appending: Bool = false) async -> Found? {
         guard let partition: Partition = try? open(disk) else { return nil }
         var found = Found(
             start: partition.logStart.value, end: partition.highWatermark.value, records: [])
@@ -159,6 +183,15 @@ private enum Sample {
             found.records.append(record)
             _ = try? await partition.offset(atOrAfter: record.timestamp)
             offset = Offset(record.offset).next
+        }
+        if appending {
+            for number in Int32(0)..<6 {
+                var builder = RecordBatchBuilder()
+                records[0].append(to: &builder)
+                _ = try? partition.append(builder, under: rules(number))
+                _ = partition.trace(ofKey: BatchIdentity.firstKeyID + Int64(number))
+            }
+            partition.expireIdentities()
         }
         try? partition.close()
         return found

@@ -198,6 +198,22 @@ def test_answers_into_a_window_of_zero_are_bounded(server):
             assert len(c.statuses) < 5, "no more are begun than fit into the buffer"
 
 
+def test_long_polls_that_wake_together_are_bounded(server):
+    """A hundred that wait, all for the same four megabytes, and a client that takes none."""
+    server.create("burst")
+    with Connection(server, settings=setting(WINDOW, 0)) as c:
+        for index in range(100):
+            c.headers(2 * index + 1, path="/v1/topics/burst/records?from=latest&waitMs=60000"
+                      "&maxBytes=16000000")
+        c.alive()
+        with Judge(server) as judge:
+            judge.before += 40 << 20
+            server.append("burst", [{"value": "x" * 10_000} for _ in range(400)])
+            c.until(lambda: len(c.statuses) == 100)
+            assert set(c.statuses.values()) == {200}, c.statuses
+            time.sleep(0.5)
+
+
 def test_a_dribble_of_windows_of_one_byte(server):
     """CVE-2019-9511."""
     def before(c):

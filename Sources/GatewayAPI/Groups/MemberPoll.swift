@@ -79,14 +79,18 @@ struct MemberPoll {
         pager.writer.assignment(of: view)
         pager.writer.name("records")
         pager.writer.beginArray()
-        let outcome = try await pager.fill(budget)
+        let outcome = try await fill(&pager)
         return (pager, outcome)
     }
 
-    private var budget: RecordPager.Budget {
-        RecordPager.Budget(
-            records: min(document.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
-            bytes: min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes))
+    private func fill(_ pager: inout RecordPager) async throws(Problem) -> RecordPager.Outcome {
+        let most = min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes)
+        let bytes = exchange.reserveAnswer(atMost: most)
+        defer { exchange.releaseAnswer(bytes) }
+        return try await pager.fill(
+            RecordPager.Budget(
+                records: min(document.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
+                bytes: bytes))
     }
 
     /// As long as the client is there its member lives, which each part of the wait says anew.
@@ -100,7 +104,7 @@ struct MemberPoll {
                 try await seat.coordinator.hasNews(poll)
             }
             if hasNews { return .news }
-            outcome = try await pager.fill(budget)
+            outcome = try await fill(&pager)
             if outcome.recordCount > 0 { return .records }
             let now = exchange.now
             if now >= deadline { return .nothing }

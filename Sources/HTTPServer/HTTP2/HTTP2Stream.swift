@@ -56,6 +56,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     var loop: EventLoop { connection.loop }
     var peer: String { connection.peer }
     var clientIsGone: Bool { isClosed || connection.clientIsGone }
+    var isFull: Bool { session.isFull }
     private var limits: Limits { connection.limits }
     private var codec: FrameCodec { session.codec }
 
@@ -216,6 +217,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         codec.submit(id, fields, body: body, isEnded: isEnded)
         exchange.sentBytes += fields.byteCount + (body?.count ?? 0)
         setStallDeadline(codec.unsentBytes(id) > 0)
+        // At once: a hundred handlers may wake in the same turn, and each asks what there is left.
+        connection.countUnsent(connection.unsentBytes + codec.unsentBytes)
         connection.flushSoon()
     }
 
