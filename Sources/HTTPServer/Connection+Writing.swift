@@ -150,6 +150,8 @@ extension Connection {
     private func queued(_ byteCount: Int) {
         exchange.sentBytes += byteCount
         if unsentBytes > 256 << 10 { flush() }
+        // Before others of this turn ask what they may have.
+        if unsentBytes > limits.shortAnswerBytes { countUnsent(unsentBytes) }
         if unsentBytes > 0 { flushSoon() }
     }
 

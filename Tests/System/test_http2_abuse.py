@@ -214,6 +214,24 @@ def test_long_polls_that_wake_together_are_bounded(server):
             time.sleep(0.5)
 
 
+def test_streams_that_wake_together_are_bounded(server):
+    """The same of a hundred streams without end, on each of four connections."""
+    server.create("streams")
+    connections = [Connection(server, settings=setting(WINDOW, 100)) for _ in range(4)]
+    for c in connections:
+        for index in range(100):
+            c.headers(2 * index + 1, path="/v1/topics/streams/records?from=latest",
+                      extra=[("accept", "text/event-stream")])
+        c.until(lambda: len(c.statuses) == 100)
+        assert set(c.statuses.values()) == {200}
+    with Judge(server) as judge:
+        judge.before += 40 << 20
+        server.append("streams", [{"value": "x" * 10_000} for _ in range(400)])
+        time.sleep(2)
+    for c in connections:
+        c.socket.close()
+
+
 def test_a_dribble_of_windows_of_one_byte(server):
     """CVE-2019-9511."""
     def before(c):

@@ -217,9 +217,13 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         codec.submit(id, fields, body: body, isEnded: isEnded)
         exchange.sentBytes += fields.byteCount + (body?.count ?? 0)
         setStallDeadline(codec.unsentBytes(id) > 0)
-        // At once: a hundred handlers may wake in the same turn, and each asks what there is left.
-        connection.countUnsent(connection.unsentBytes + codec.unsentBytes)
+        countUnsent()
         connection.flushSoon()
+    }
+
+    /// At once: a hundred handlers may wake in the same turn, and each asks what there is left.
+    private func countUnsent() {
+        connection.countUnsent(connection.unsentBytes + codec.unsentBytes)
     }
 
     func startStream(_ response: Response) {
@@ -237,6 +241,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if isClosed { throw .clientGone }
         if bytes.isEmpty { return }
         codec.append(id, bytes)
+        countUnsent()
         exchange.sentBytes += bytes.count
         if !isStallArmed { setStallDeadline(true) }
         connection.flushSoon()
