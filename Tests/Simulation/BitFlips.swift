@@ -15,6 +15,8 @@ package struct BitFlips: Sendable {
     private static let directory = "/topics/EjRWeBI0Eka2gKurze8BIw/0"
     private static let firstTime: Int64 = 1_700_000_000_000
     private let target: Target
+    /// Of all flips: a pool's threads stay.
+    private let workers = WorkerPool(name: "simulated", limit: 2)
     private let options: PartitionOptions
     /// All files of the stopped partition.
     private let files: [String: [UInt8]]
@@ -46,8 +48,8 @@ package struct BitFlips: Sendable {
         }
         self.options = options
         let disk = SimulatedDisk()
-        let workers = WorkerPool(name: "simulated", limit: 0)
-        let partition = try Self.open(disk, workers, options)
+        let writers = WorkerPool(name: "simulated", limit: 0)
+        let partition = try Self.open(disk, writers, options)
         var bounds: [Int64] = [0]
         for index in 0..<batchCount + 3 {
             var builder = RecordBatchBuilder()
@@ -60,9 +62,9 @@ package struct BitFlips: Sendable {
             }
             _ = try partition.append(builder, isAwaited: false)
             bounds.append(partition.logEnd.value)
-            if index % 16 == 15 { workers.runPending() }
+            if index % 16 == 15 { writers.runPending() }
         }
-        workers.runPending()
+        writers.runPending()
         if target != .unvouchedLog { try partition.close() }
         disk.kill()
         self.bounds = bounds
@@ -126,8 +128,6 @@ package struct BitFlips: Sendable {
         var flipped = files[path] ?? []
         flipped[bit / 8] ^= 1 << UInt8(bit % 8)
         disk.setContent(path, flipped)
-        // Reads do not wait, and a worker that must be waited for runs at once.
-        let workers = WorkerPool(name: "simulated", limit: 1)
         let partition = try Self.open(disk, workers, options)
         defer { partition.abandon() }
         var isTold = partition.failure != nil
