@@ -115,6 +115,8 @@ class Writers:
         places = client.append("t", [{"key": v, "value": v} for v in values])
         for value, place in zip(values, places):
             self.records.append((place["partition"], place["offset"], value))
+        # All of it is judged after each cut.
+        time.sleep(0.02)
 
     def _create(self, client, number, turn):
         client.create(f"made-{turn}", segmentBytes=1 << 16)
