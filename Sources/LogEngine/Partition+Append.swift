@@ -41,7 +41,9 @@ extension Partition {
                 throw .recordTooLarge(limit: state.options.maxRecordBytes)
             }
             guard isKeyed || !state.options.isCompacted else { throw .recordWithoutKey }
-            if state.mustRevokeVouch { throw wait(&state, throwing: .storageFull) }
+            if state.mustRevokeVouch || state.owesChain {
+                throw wait(&state, throwing: .storageFull)
+            }
             try rollIfFull(&state, adding: bytes.count, recordCount: recordCount)
             let base = state.end
             bytes.setBigEndian(base, at: 0)

@@ -38,7 +38,7 @@ extension Partition {
         }
     }
 
-    private func settle(_ chain: SegmentChain) {
+    func settle(_ chain: SegmentChain) {
         state.withLock { state in
             guard let index = state.segmentIndex(base: chain.place.base) else { return }
             state.segments[index].chain?.settle(chain)

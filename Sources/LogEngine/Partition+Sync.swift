@@ -73,6 +73,7 @@ extension Partition {
     /// which says that all this is done, and those who wait.
     func syncOnce() -> Bool {
         revokeVouch()
+        storeOwedChain()
         guard let plan = planSync() else { return false }
         do throws(DiskError) {
             for file in plan.files { try file.sync() }
@@ -127,6 +128,22 @@ extension Partition {
             state.withLock { $0.mustRevokeVouch = false }
         } catch {
             // Still no space, and nothing may be written; the next append asks again.
+        }
+    }
+
+    /// The same of the active segment's chain, which nothing is appended to meanwhile.
+    private func storeOwedChain() {
+        let owed = state.withLock { $0.owesChain ? $0.segments.last?.chain : nil }
+        guard let owed else { return }
+        do throws(DiskError) {
+            try ChainFile.begin(owed, disk, directory)
+            try ChainFile.store(owed, disk, directory, isLast: true)
+            try disk.syncDirectory(directory)
+            settle(owed)
+            state.withLock { $0.owesChain = false }
+        } catch {
+            // Where there is still no space, the next append asks again.
+            if !error.isStorageFull { state.withLock { $0.status = .failed("\(error)") } }
         }
     }
 

@@ -44,6 +44,8 @@ struct PartitionState: Sendable {
     var isClosing = false
     /// The last checkpoint vouches for what an append would change; it must go first.
     var mustRevokeVouch = false
+    /// There was no space for the active segment's chain file; it must go first as well.
+    var owesChain = false
     var waiters = SyncWaiters()
     var watchers = Watchers()
     var marks = RecentMarks()

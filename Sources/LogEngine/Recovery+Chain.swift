@@ -45,7 +45,7 @@ extension Recovery {
         do throws(DiskError) {
             try disk.syncDirectory(directory)
         } catch {
-            state.segments[last].chain = nil
+            state.status = .failed("\(error)")
         }
     }
 
@@ -70,7 +70,15 @@ extension Recovery {
             try ChainFile.store(chain, disk, directory, isLast: true)
             state.segments[index].chain?.settle(chain)
         } catch {
-            state.segments[index].chain = nil
+            // Without it a hole that a power cut leaves in the active segment could not be told
+            // from damage, so nothing is appended. A sealed one's is made anew.
+            if index < state.segments.count - 1 {
+                state.segments[index].chain = nil
+            } else if error.isStorageFull {
+                state.owesChain = true
+            } else {
+                state.status = .failed("\(error)")
+            }
         }
     }
 

@@ -218,6 +218,31 @@ struct ChainTests {
         #expect(!bench.disk.exists(lost))
     }
 
+    /// Pitfalls 8 and 23: what is appended to a segment without a chain could, behind a hole that a
+    /// power cut leaves, not be told from damage.
+    @Test(arguments: [SimulatedDisk.Fault.noSpace, .inputOutput])
+    func `nothing is appended before the active segment has its chain file`(
+        fault: SimulatedDisk.Fault
+    ) async throws {
+        let bench = Bench()
+        bench.disk.inject { _, path, _ in path.hasSuffix(".chain") ? fault : nil }
+        let partition = try bench.open()
+        #expect(throws: LogError.self) { try partition.append(batch(["early"])) }
+        #expect(bench.disk.content(bench.path(0)) == [])
+        bench.disk.inject(nil)
+        bench.settle()
+        guard fault.code == SimulatedDisk.Fault.noSpace.code else {
+            #expect(throws: LogError.self) { try partition.append(batch(["late"])) }
+            return
+        }
+        _ = try? partition.append(batch(["asks again"]))
+        bench.settle()
+        let before = partition.logEnd
+        try await bench.store(["late"], in: partition)
+        #expect(partition.logEnd == before + 1)
+        #expect(bench.disk.content(bench.path(0, ".chain"))?.isEmpty == false)
+    }
+
     @Test func `the scrubber makes a missing chain file anew, and says so`() async throws {
         let bench = try await Bench.filled(segmentBytes: 1000, count: Self.count)
         let bases = try bench.bases()

@@ -16,27 +16,21 @@ struct ConsumePage {
         pager.writer.beginObject()
         pager.writer.name("records")
         pager.writer.beginArray()
-        var outcome = try await fill(&pager)
+        let budget = RecordPager.Budget(
+            records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
+            bytes: request.maxBytes)
+        var outcome = try await pager.fill(budget, for: exchange)
         if outcome.recordCount == 0, request.wait > .zero {
             let watcher = Watcher(exchange, until: exchange.now + request.wait)
             defer { watcher.end() }
             repeat {
                 if request.partition == nil { pager.follow(growthOf: request.topic) }
                 try watcher.watch(pager.positions)
-                outcome = try await fill(&pager)
+                outcome = try await pager.fill(budget, for: exchange)
                 if outcome.recordCount > 0 { break }
             } while await watcher.wait()
         }
         finish(&pager, outcome, from: first)
-    }
-
-    private func fill(_ pager: inout RecordPager) async throws(Problem) -> RecordPager.Outcome {
-        let bytes = exchange.reserveAnswer(atMost: request.maxBytes)
-        defer { exchange.releaseAnswer(bytes) }
-        return try await pager.fill(
-            RecordPager.Budget(
-                records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
-                bytes: bytes))
     }
 
     private func finish(_ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from: Offset) {

@@ -20,7 +20,7 @@ struct ConsumeStream {
         var pager = RecordPager(positions, tag: tag, form: form == .events ? .event : .line)
         var left = maxRecords ?? .max
         // The first look is before the head is sent, so that a bad start is a 4xx and not a stream.
-        var outcome = try await fill(&pager, left)
+        var outcome = try await pager.fill(budget(left), for: exchange)
         start()
         let watcher = Watcher(exchange, until: exchange.now + heartbeat)
         let watch = try seat?.seat.watch(watcher.wakeup)
@@ -62,11 +62,11 @@ struct ConsumeStream {
     private func next(
         _ pager: inout RecordPager, _ last: RecordPager.Outcome, _ watcher: Watcher, _ left: Int
     ) async throws(Problem) -> RecordPager.Outcome {
-        if !last.caughtUp { return try await fill(&pager, left) }
+        if !last.caughtUp { return try await pager.fill(budget(left), for: exchange) }
         while true {
             if let growing { pager.follow(growthOf: growing) }
             try watcher.watch(pager.positions)
-            let outcome = try await fill(&pager, left)
+            let outcome = try await pager.fill(budget(left), for: exchange)
             if outcome.recordCount > 0 { return outcome }
             if try await hasNews() { return outcome }
             if await watcher.wait() { continue }
@@ -91,13 +91,8 @@ struct ConsumeStream {
         return min(Limits.heartbeat, .milliseconds(view.heartbeatInterval))
     }
 
-    private func fill(
-        _ pager: inout RecordPager, _ left: Int
-    ) async throws(Problem) -> RecordPager.Outcome {
-        let bytes = exchange.reserveAnswer(atMost: Limits.burstBytes)
-        defer { exchange.releaseAnswer(bytes) }
-        return try await pager.fill(
-            RecordPager.Budget(records: min(left, Limits.burstRecords), bytes: bytes))
+    private func budget(_ left: Int) -> RecordPager.Budget {
+        RecordPager.Budget(records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
     }
 
     private func start() {

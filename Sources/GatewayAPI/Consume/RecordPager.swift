@@ -1,4 +1,5 @@
 import Backends
+import HTTPServer
 import JSON
 
 /// Reads on from a set of positions and renders the records, a page or burst at a time.
@@ -86,8 +87,17 @@ struct RecordPager {
 
     // MARK: - Hot path
 
-    /// Renders the next records into `writer`.
-    mutating func fill(_ budget: Budget) async throws(Problem) -> Outcome {
+    /// Renders the next records into `writer`: of the budget's bytes as many as the server may hold
+    /// for the exchange now.
+    mutating func fill(
+        _ budget: Budget, for exchange: Exchange
+    ) async throws(Problem) -> Outcome {
+        let bytes = exchange.reserveAnswer(atMost: budget.bytes)
+        defer { exchange.releaseAnswer(bytes) }
+        return try await fill(Budget(records: budget.records, bytes: bytes))
+    }
+
+    private mutating func fill(_ budget: Budget) async throws(Problem) -> Outcome {
         let bytesBefore = writer.bytes.count
         recordCount = 0
         var open = order()

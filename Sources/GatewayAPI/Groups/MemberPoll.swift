@@ -79,18 +79,14 @@ struct MemberPoll {
         pager.writer.assignment(of: view)
         pager.writer.name("records")
         pager.writer.beginArray()
-        let outcome = try await fill(&pager)
+        let outcome = try await pager.fill(budget, for: exchange)
         return (pager, outcome)
     }
 
-    private func fill(_ pager: inout RecordPager) async throws(Problem) -> RecordPager.Outcome {
-        let most = min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes)
-        let bytes = exchange.reserveAnswer(atMost: most)
-        defer { exchange.releaseAnswer(bytes) }
-        return try await pager.fill(
-            RecordPager.Budget(
-                records: min(document.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
-                bytes: bytes))
+    private var budget: RecordPager.Budget {
+        RecordPager.Budget(
+            records: min(document.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
+            bytes: min(document.maxBytes ?? Limits.defaultPageBytes, Limits.pageBytes))
     }
 
     /// As long as the client is there its member lives, which each part of the wait says anew.
@@ -104,7 +100,7 @@ struct MemberPoll {
                 try await seat.coordinator.hasNews(poll)
             }
             if hasNews { return .news }
-            outcome = try await fill(&pager)
+            outcome = try await pager.fill(budget, for: exchange)
             if outcome.recordCount > 0 { return .records }
             let now = exchange.now
             if now >= deadline { return .nothing }

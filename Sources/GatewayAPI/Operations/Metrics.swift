@@ -58,8 +58,9 @@ final class Metrics: Sendable {
         var text = Exposition()
         writeRequests(&text)
         writeServer(&text)
-        writeBackend(&text)
-        writeCompaction(&text)
+        let log = backend.statistics()
+        writeBackend(log, &text)
+        writeCompaction(log, &text)
         return text.bytes
     }
 
@@ -118,8 +119,7 @@ final class Metrics: Sendable {
             doorkeeper.refusalCount)
     }
 
-    private func writeBackend(_ text: inout Exposition) {
-        let log = backend.statistics()
+    private func writeBackend(_ log: BackendStatistics, _ text: inout Exposition) {
         text.single(
             "millrace_topics", "gauge", "Topics, without internal ones.", UInt64(log.topicCount))
         text.single(
@@ -148,8 +148,7 @@ final class Metrics: Sendable {
             "millrace_log_sync_seconds_total", nil, seconds(Int64(clamping: log.syncNanoseconds)))
     }
 
-    private func writeCompaction(_ text: inout Exposition) {
-        let log = backend.statistics()
+    private func writeCompaction(_ log: BackendStatistics, _ text: inout Exposition) {
         text.single(
             "millrace_compaction_passes_total", "counter", "Passes of compaction.",
             log.compactionPassCount)
