@@ -300,4 +300,26 @@ struct MembershipTests {
         #expect(group.owned("a") == [place(1, 0), place(1, 1)])
         #expect(group.shard.refresh(GroupFixture.group, wall: 1) { group.topics[$0] }.isEmpty)
     }
+
+    @Test
+    func `a group has so many members, and so many partitions, and no more`() throws {
+        var group = GroupFixture(partitions: 1)
+        let metadata = MemberMetadata(
+            topics: ["t1"], sessionTimeout: 10_000, rebalanceTimeout: 20_000, assignor: nil)
+        group.apply(
+            (0..<Limits.membersPerGroup).map { .member(GroupFixture.member("m\($0)"), metadata) })
+        #expect(throws: GroupRefusal.tooManyMembers(limit: Limits.membersPerGroup)) {
+            try group.join("more")
+        }
+        try group.join("m0")
+        #expect(group.group?.members.count == Limits.membersPerGroup)
+
+        var wide = GroupFixture(partitions: Int32(Limits.partitionsPerGroup), 1)
+        #expect(throws: GroupRefusal.tooManyPartitions(limit: Limits.partitionsPerGroup)) {
+            try wide.join("a", [1, 2])
+        }
+        #expect(wide.group == nil)
+        try wide.join("a", [1])
+        #expect(wide.owned("a").count == Limits.partitionsPerGroup)
+    }
 }
