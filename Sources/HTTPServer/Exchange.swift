@@ -169,6 +169,8 @@ package final class Exchange {
     /// streams end with their cursor. What still goes on `Limits.lingering` later is cut, as are
     /// uploads and readers that do not read. Does nothing once the exchange is over.
     package func ender() -> @Sendable () -> Void { carrier.ender() }
+    /// Lets the loop's other requests come first: for a handler in the midst of a long computation.
+    package func nextTurn() async { await carrier.loop.nextTurn() }
     /// The loop's time, read once per turn.
     package var now: Instant { carrier.loop.now }
     /// The other end of the connection as `address:port`, for the access log.

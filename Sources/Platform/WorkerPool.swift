@@ -116,3 +116,11 @@ package final class WorkerPool: @unchecked Sendable {
         }
     }
 }
+
+/// Runs tasks that prefer it, for what computes longer than an event loop may.
+extension WorkerPool: TaskExecutor {
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        run { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    }
+}

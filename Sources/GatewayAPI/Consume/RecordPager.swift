@@ -44,6 +44,8 @@ struct RecordPager {
     private var readers: [RecordBatchReader?]
     private var highWatermarks: [Offset?]
     private var recordCount = 0
+    /// Where in `writer` other requests come next.
+    private var turnEnd = 0
 
     init(_ positions: [ReadPosition], tag: String?, form: Form) {
         self.positions = positions
@@ -94,11 +96,14 @@ struct RecordPager {
     ) async throws(Problem) -> Outcome {
         let bytes = exchange.reserveAnswer(atMost: budget.bytes)
         defer { exchange.releaseAnswer(bytes) }
-        return try await fill(Budget(records: budget.records, bytes: bytes))
+        return try await fill(Budget(records: budget.records, bytes: bytes), exchange)
     }
 
-    private mutating func fill(_ budget: Budget) async throws(Problem) -> Outcome {
+    private mutating func fill(
+        _ budget: Budget, _ exchange: Exchange
+    ) async throws(Problem) -> Outcome {
         let bytesBefore = writer.bytes.count
+        turnEnd = bytesBefore + Limits.bytesPerTurn
         recordCount = 0
         var open = order()
         for index in open { highWatermarks[index] = nil }
@@ -113,7 +118,8 @@ struct RecordPager {
                 let share = Budget(
                     records: max(1, (budget.records - recordCount) / left),
                     bytes: max(1, (budget.bytes - written) / left))
-                switch try await take(index, share, pageEnd: bytesBefore + budget.bytes) {
+                let pageEnd = bytesBefore + budget.bytes
+                switch try await take(index, share, pageEnd: pageEnd, exchange) {
                 case .emptied: break
                 case .hasMore: stillOpen.append(index)
                 case .pageFull: return try outcome(isFull: true)
@@ -129,11 +135,15 @@ struct RecordPager {
     /// Renders records of one partition within its share; `pageEnd` is where the page must end
     /// unless it holds but one record.
     private mutating func take(
-        _ index: Int, _ share: Budget, pageEnd: Int
+        _ index: Int, _ share: Budget, pageEnd: Int, _ exchange: Exchange
     ) async throws(Problem) -> Taken {
         let recordLimit = recordCount + share.records
         let byteLimit = writer.bytes.count + share.bytes
         while true {
+            if writer.bytes.count >= turnEnd {
+                await exchange.nextTurn()
+                turnEnd = writer.bytes.count + Limits.bytesPerTurn
+            }
             if readers[index] == nil {
                 guard try await fetch(index, share) else { return .emptied }
             }

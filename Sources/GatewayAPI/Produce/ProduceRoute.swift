@@ -4,12 +4,14 @@ import JSON
 import Platform
 
 /// `POST /v1/topics/{topic}/records`, in every form of body.
-struct ProduceRoute: Sendable {
+final class ProduceRoute: Sendable {
     private let backend: any Backend
     private let configuration: GatewayConfiguration
     let time: any TimeSource
     let partitioner = Partitioner()
     let keyGate = KeyGate()
+    /// Reads and appends bodies that would keep an event loop from its other connections.
+    private let largeBodies = WorkerPool(name: "produce", limit: ProduceLimits.largeBodies)
 
     init(
         backend: any Backend, configuration: GatewayConfiguration, time: any TimeSource
@@ -44,98 +46,16 @@ struct ProduceRoute: Sendable {
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
             throw Problem(error)
         }
-        if let rules {
-            let answer = try await produce(
-                exchange, form, to: topic, options, under: rules, body: body)
-            return exchange.respond(answer)
+        let produce = BodyProduce(
+            route: self, topic: topic, form: form, options: options, rules: rules,
+            head: exchange.head, grant: exchange.caller?.grant, now: exchange.now, body: body)
+        guard body.count > ProduceLimits.bytesOnLoop else {
+            return exchange.respond(try await produce.answer())
         }
-        var placing = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
-        placing.keepTrace(of: exchange.head)
-        var records = PartitionedRecords(placing)
-        try parse(body, form, exchange.head, name, &records)
-        exchange.respond(try await append(&records, to: topic, options.acks))
-    }
-
-    func parse(
-        _ body: [UInt8], _ form: ProduceForm, _ head: borrowing RequestHead, _ topic: String,
-        _ records: inout PartitionedRecords
-    ) throws(Problem) {
-        switch form {
-        case .records, .lines: try RecordsBody.parse(body, topic: topic, into: &records)
-        case .event: try EventsBody.parseOne(body, into: &records)
-        case .events: try EventsBody.parseBatch(body, into: &records)
-        case .binaryEvent:
-            var decoded: [UInt8] = []
-            let record = try CloudEventHeaders.record(head, body: body, decoded: &decoded)
-            try add(record, body, decoded, &records)
-        case .raw:
-            var record = ParsedRecord()
-            record.value = .given(0..<body.count)
-            if let type = head.value(of: .contentType) {
-                let name = CloudEvent.contentTypeName
-                record.headers.append(name: name.span, value: head.bytes.span.extracting(type))
-            }
-            try add(record, body, [], &records)
-        }
-    }
-
-    /// Appends, waits as `acks` says, and makes the answer. One batch, as nearly always, builds no
-    /// array but the answer.
-    private func append(
-        _ records: inout PartitionedRecords, to topic: any Topic, _ acks: Acks
-    ) async throws(Problem) -> Response {
-        guard records.batchCount == 1 else {
-            let outcome = await ProduceOutcome.produce(&records, to: topic, acks: acks)
-            if let problem = outcome.problem() { throw problem }
-            return acks == .none ? accepted() : answer(outcome.offsets())
-        }
-        let partition = records.partition(ofBatch: 0)
-        let recordCount = records.recordCount
-        do throws(BackendError) {
-            let ticket = try topic.append(records.takeBatch(0), to: partition, acks: acks)
-            if acks == .none { return accepted() }
-            let offset = try await topic.acknowledge(ticket)
-            return answer(offsets(from: offset.value, count: recordCount, partition: partition))
-        } catch {
-            throw ProduceOutcome(failed: error, partition: partition, recordCount: recordCount)
-                .problem() ?? Problem(error)
-        }
-    }
-
-    /// `{"offsets":[{"partition":2,"offset":17},…]}` for records of one batch.
-    private func offsets(from first: Int64, count: Int, partition: Int) -> [UInt8] {
-        var writer = JSONWriter()
-        writer.bytes.reserveCapacity(16 + 40 * count)
-        writer.beginObject()
-        writer.name("offsets")
-        writer.beginArray()
-        for index in 0..<count {
-            writer.beginObject()
-            writer.name("partition")
-            writer.integer(Int64(partition))
-            writer.name("offset")
-            writer.integer(first &+ Int64(index))
-            writer.endObject()
-        }
-        writer.endArray()
-        writer.endObject()
-        return writer.bytes
-    }
-
-    private func answer(_ body: [UInt8]) -> Response {
-        Response(status: 200, contentType: "application/json", body: body)
-    }
-
-    /// With acks none nothing is known that could be told.
-    private func accepted() -> Response { Response(status: 202, contentType: nil) }
-
-    private func add(
-        _ record: ParsedRecord, _ body: [UInt8], _ decoded: [UInt8],
-        _ records: inout PartitionedRecords
-    ) throws(Problem) {
-        do throws(PayloadFault) {
-            try records.add(record, given: body, decoded: decoded)
-        } catch { throw error.problem(.record(0)) }
+        exchange.respond(
+            try await withTaskExecutorPreference(largeBodies) { () async throws(Problem) in
+                try await produce.answer()
+            })
     }
 
     // MARK: - Before the body
@@ -183,24 +103,5 @@ struct ProduceRoute: Sendable {
             guard case .topicExists = error else { throw Problem(error) }
         }
         do throws(BackendError) { return try backend.topic(name) } catch { throw Problem(error) }
-    }
-}
-
-extension PartitionedRecords.Rules {
-    mutating func keepTrace(of head: borrowing RequestHead) {
-        if let trace = TraceContext.traceparent(head) { traceparent = Array(head.bytes[trace]) }
-    }
-
-    /// The rules of a request, or of a part of one, as it arrives.
-    init(
-        _ options: ProduceOptions, _ topic: any Topic, _ partitioner: Partitioner, _ now: Instant,
-        _ time: any TimeSource
-    ) {
-        let (count, configuration) = (topic.partitionCount, topic.configuration)
-        self.init(
-            partitionCount: count, partition: options.partition, key: options.key,
-            keylessPartition: partitioner.next(of: topic, count: count, now: now),
-            now: time.wallMilliseconds(), maxRecordBytes: configuration.maxRecordBytes,
-            needsKeys: configuration.cleanupPolicy == .compact)
     }
 }

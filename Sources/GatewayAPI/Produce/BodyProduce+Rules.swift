@@ -1,53 +1,33 @@
 import Backends
 import HTTPServer
-import JSON
-import Platform
 
 /// A produce with an `Idempotency-Key`, a producer's sequence number, or an end offset to meet.
-extension ProduceRoute {
-    func produce(
-        _ exchange: Exchange, _ form: ProduceForm, to topic: any Topic, _ options: ProduceOptions,
-        under rules: ProduceRules, body: [UInt8]
-    ) async throws(Problem) -> Response {
+extension BodyProduce {
+    func answer(under rules: ProduceRules) async throws(Problem) -> Response {
         guard let key = rules.key else {
-            return try await produceOnce(exchange, form, topic, options, rules, body)
+            let identity = rules.producer.map { BatchIdentity.producer($0) }
+            var records = try records(plainRules)
+            try checkPlace(records)
+            return try await append(
+                &records, AppendRules(identity: identity, endOffset: rules.endOffset))
         }
         let request = KeyedRequest(
-            key: key, of: exchange.principalName, exchange.head, form, options, body: body)
+            key: key, of: grant?.principal.name, head, form, options, body: body)
         let place = KeyGate.Place(topicID: topic.topicID, key: request.id)
-        await keyGate.enter(place)
-        defer { keyGate.leave(place) }
+        await route.keyGate.enter(place)
+        defer { route.keyGate.leave(place) }
         // The wait was as long as an earlier try took; what was revoked meanwhile appends nothing.
-        guard exchange.caller?.grant.isValid(at: time.wallMilliseconds()) ?? true else {
+        guard grant?.isValid(at: route.time.wallMilliseconds()) ?? true else {
             throw Problem(
                 .unauthenticated,
                 "The token ended while an earlier try of this Idempotency-Key was on its way. "
                     + "Nothing was appended by this one.")
         }
-        return try await produceKeyed(exchange, form, topic, options, rules, body, request)
-    }
-
-    // MARK: - By producer, or by end offset
-
-    private func produceOnce(
-        _ exchange: Exchange, _ form: ProduceForm, _ topic: any Topic, _ options: ProduceOptions,
-        _ rules: ProduceRules, _ body: [UInt8]
-    ) async throws(Problem) -> Response {
-        var placing = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
-        placing.keepTrace(of: exchange.head)
-        var records = PartitionedRecords(placing)
-        try parse(body, form, exchange.head, topic.name, &records)
-        try checkPlace(records, options)
-        return try await append(
-            &records, to: topic, options.acks,
-            AppendRules(
-                identity: rules.producer.map { .producer($0) }, endOffset: rules.endOffset))
+        return try await answer(request, endOffset: rules.endOffset)
     }
 
     /// Sequence numbers and end offsets are of one partition.
-    private func checkPlace(
-        _ records: borrowing PartitionedRecords, _ options: ProduceOptions
-    ) throws(Problem) {
+    private func checkPlace(_ records: borrowing PartitionedRecords) throws(Problem) {
         guard records.batchCount == 1, records.partition(ofBatch: 0) == options.partition else {
             throw Problem(
                 .invalidField,
@@ -57,13 +37,10 @@ extension ProduceRoute {
         }
     }
 
-    // MARK: - By key
-
     /// Puts the records where the first try put them, or would have: what stands there already is
     /// left, what is missing is appended.
-    private func produceKeyed(
-        _ exchange: Exchange, _ form: ProduceForm, _ topic: any Topic, _ options: ProduceOptions,
-        _ rules: ProduceRules, _ body: [UInt8], _ request: KeyedRequest
+    private func answer(
+        _ request: KeyedRequest, endOffset: Offset?
     ) async throws(Problem) -> Response {
         let traces: [KeyTrace]
         do { traces = try topic.traces(ofKey: request.id) } catch { throw Problem(error) }
@@ -74,7 +51,7 @@ extension ProduceRoute {
             traces.first?.stamp
             ?? KeyStamp(
                 id: request.id, partitionCount: Int16(clamping: topic.partitionCount),
-                fingerprint: request.fingerprint, firstTried: time.wallMilliseconds())
+                fingerprint: request.fingerprint, firstTried: route.time.wallMilliseconds())
         let (configuration, partitionCount) = (
             topic.configuration, max(1, Int(stamp.partitionCount))
         )
@@ -86,27 +63,22 @@ extension ProduceRoute {
             needsKeys: traces.isEmpty && configuration.cleanupPolicy == .compact)
         placing.fixesBaseTimestamp = true
         // No part of the fingerprint: a retry is a request of its own to those who trace.
-        placing.keepTrace(of: exchange.head)
-        var records = PartitionedRecords(placing)
-        try parse(body, form, exchange.head, topic.name, &records)
-        if rules.endOffset != nil { try checkPlace(records, options) }
+        placing.keepTrace(of: head)
+        var records = try records(placing)
+        if endOffset != nil { try checkPlace(records) }
         return try await append(
-            &records, to: topic, options.acks,
-            AppendRules(
-                identity: .key(stamp), isRetry: !traces.isEmpty, endOffset: rules.endOffset))
+            &records,
+            AppendRules(identity: .key(stamp), isRetry: !traces.isEmpty, endOffset: endOffset))
     }
 
     private func append(
-        _ records: inout PartitionedRecords, to topic: any Topic, _ acks: Acks,
-        _ rules: AppendRules
+        _ records: inout PartitionedRecords, _ rules: AppendRules
     ) async throws(Problem) -> Response {
-        var pending = PendingBatches(appending: &records, to: topic, acks: acks, under: rules)
+        var pending = PendingBatches(
+            appending: &records, to: topic, acks: options.acks, under: rules)
         let outcome = await pending.outcome(topic)
         if let problem = outcome.problem() { throw problem }
-        var response =
-            acks == .none
-            ? Response(status: 202, contentType: nil)
-            : Response(status: 200, contentType: "application/json", body: outcome.offsets())
+        var response = options.acks == .none ? accepted() : answer(outcome.offsets())
         if pending.hasReplayed { response.fields.append(("idempotent-replayed", "true")) }
         return response
     }
