@@ -63,6 +63,19 @@ def test_HTTP_1_and_HTTP_2_on_one_port(server):
     assert curl(server, "/livez") == (200, b"ok\n")
 
 
+def test_a_large_page_lets_other_streams_come_between(server):
+    server.create("pages")
+    for _ in range(4):
+        server.append("pages", [{"value": "x" * 1600}] * 2000)
+    with Connection(server, timeout=20) as c:
+        page = c.request_fields(path="/v1/topics/pages/records?from=earliest&maxRecords=10000&maxBytes=16000000")
+        blocks = c.block(page), c.block()
+        c.send(b"".join(
+            frame(HEADERS, END_HEADERS | END_STREAM, stream, block) for stream, block in zip((1, 3), blocks)))
+        c.until(lambda: len(c.statuses) == 2)
+        assert list(c.statuses) == [3, 1]
+
+
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load (nghttp2-client) is absent")
 def test_h2load_sees_no_failure(server):
     done = subprocess.run(
