@@ -51,6 +51,7 @@ package final class Gateway: RequestHandler {
             if try !browsers.answers(exchange) {
                 let match = try find(exchange)
                 route = match.route
+                exchange.isAudited = match.route.isAudited
                 let query = try Query(exchange.head, names: match.route.parameters)
                 if let doorkeeper { try admit(exchange, match, query, doorkeeper) }
                 try await answer(exchange, match, query)

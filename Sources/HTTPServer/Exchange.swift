@@ -28,6 +28,9 @@ package final class Exchange {
     /// Fields the handler wants on whatever answer follows, names in lower case.
     package var addedFields: [(name: String, value: String)] = []
 
+    /// Whether a log of the few requests that matter later names this one.
+    package var isAudited = false
+
     init(_ carrier: any ExchangeCarrier) { self.carrier = carrier }
 
     // MARK: - The request
@@ -136,6 +139,7 @@ package final class Exchange {
         receivedBodyBytes = 0
         sentBytes = 0
         isBodyBegun = false
+        isAudited = false
     }
 
     /// Lets go of what it holds: its connection may stay idle for long.

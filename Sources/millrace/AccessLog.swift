@@ -5,8 +5,9 @@ import JSON
 import Platform
 import Synchronization
 
-/// The access log: a JSON object a line for every answered request, written in batches by a thread
-/// of its own so that no event loop waits for a disk or a pipe.
+/// The access log: a JSON object a line for every answered request, or for those alone that change
+/// topics or groups, written in batches by a thread of its own so that no event loop waits for a
+/// disk or a pipe.
 ///
 /// Text from a client is a JSON string, escaped and cut: no request can forge a line.
 final class AccessLog: ExchangeObserver {
@@ -20,15 +21,18 @@ final class AccessLog: ExchangeObserver {
     }
 
     private let descriptor: Int32
+    private let namesAll: Bool
     private let time: any TimeSource
     private let pending = Mutex(Pending())
 
-    /// `place` is `stderr` or a file that is appended to; nil for `off`.
+    /// `place` is `stderr`, a file that is appended to, or `changes`, which go to standard error;
+    /// nil for `off`.
     init?(_ place: String, time: any TimeSource) throws(Failure) {
         self.time = time
+        namesAll = place != "changes"
         switch place {
         case "off": return nil
-        case "stderr": descriptor = STDERR_FILENO
+        case "changes", "stderr": descriptor = STDERR_FILENO
         default:
             descriptor = open(place, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
             guard descriptor >= 0 else {
@@ -45,6 +49,7 @@ final class AccessLog: ExchangeObserver {
     }
 
     func exchangeEnded(_ exchange: Exchange) {
+        guard namesAll || exchange.isAudited else { return }
         let head = exchange.head
         var writer = JSONWriter()
         writer.beginObject()
@@ -64,6 +69,11 @@ final class AccessLog: ExchangeObserver {
         writer.string(head.method.rawValue)
         writer.name("path")
         writer.string(utf8: head.bytes[head.path].prefix(Self.textLimit))
+        // Of others it may hold a key or a ticket.
+        if exchange.isAudited, let query = head.query {
+            writer.name("query")
+            writer.string(utf8: head.bytes[query].prefix(Self.textLimit))
+        }
         writer.name("status")
         writer.integer(Int64(exchange.responseStatus))
         writer.name("bytesIn")

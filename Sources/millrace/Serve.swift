@@ -32,8 +32,9 @@ struct Serve: ParsableCommand {
     @Option(help: "Create an unknown topic on its first produce, with this many partitions.")
     var autoCreatePartitions: Int?
 
-    @Option(help: "Where an access log of JSON lines goes: off, stderr, or a file.")
-    var accessLog = "off"
+    @Option(
+        help: "A JSON line a request: stderr, a file, changes (of topics and groups only), off.")
+    var accessLog = "changes"
 
     @Option(help: "Event loops; 0: one per core.")
     var loops = 0

@@ -138,6 +138,25 @@ def test_what_the_http_server_refuses_is_in_the_access_log_too(data, tmp_path):
     assert entry["status"] == 400 and "forged" not in entry
 
 
+def test_who_changes_or_takes_away_is_logged_without_being_asked_for(data):
+    """OWASP API6: a trim, a reset or a deletion leaves a line; what others read and send leaves none."""
+    with Millrace(data) as server:
+        server.create("t")
+        server.append("t", [1, 2])
+        server.page("t")
+        assert server.delete("/v1/topics/t/partitions/0/records?before=1").status == 200
+        assert server.put("/v1/groups/g/offsets?dryRun=true", json={"to": "earliest", "topics": ["t"]}).status == 200
+        assert server.delete("/v1/topics/other").status == 404
+        until(lambda: "/v1/topics/other" in server.log())
+        entries = [json.loads(line) for line in server.log().splitlines()]
+    assert [(e["method"], e["path"], e.get("query"), e["status"]) for e in entries if "path" in e] == [
+        ("PUT", "/v1/topics/t", None, 201),
+        ("DELETE", "/v1/topics/t/partitions/0/records", "before=1", 200),
+        ("PUT", "/v1/groups/g/offsets", "dryRun=true", 200),
+        ("DELETE", "/v1/topics/other", None, 404),
+    ]
+
+
 def test_log_lines_on_standard_error_are_json(data):
     with Millrace(data, "--access-log", "stderr", "--log-level", "debug") as server:
         server.get("/livez")

@@ -62,6 +62,19 @@ package enum Route: UInt8, CaseIterable, Sendable {
         }
     }
 
+    /// Whether it takes something away or changes how it is kept: who did that is always logged
+    /// (OWASP API6).
+    package var isAudited: Bool {
+        switch self {
+        case .createTopic, .alterTopic, .deleteTopic, .deleteRecords, .deleteGroup, .resetOffsets:
+            true
+        case .listTopics, .describeTopic, .produce, .readPartition, .readTopic, .listGroups,
+            .describeGroup, .commitOffsets, .listOffsets, .joinGroup, .pollMember, .streamMember,
+            .heartbeatMember, .leaveGroup, .createTicket, .live, .ready, .metrics, .openAPI:
+            false
+        }
+    }
+
     private static let readParameters = [
         "cursor", "from", "maxRecords", "maxBytes", "waitMs", "ticket",
     ]
