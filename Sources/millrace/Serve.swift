@@ -145,7 +145,8 @@ extension Serve {
 
     /// Segments and connections each hold a descriptor: take as many as the system allows. Returns
     /// how many that is.
-    private static func raiseDescriptorLimit() -> Int {
+    @discardableResult
+    static func raiseDescriptorLimit() -> Int {
         var limit = rlimit()
         let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         guard getrlimit(resource, &limit) == 0 else { return 1024 }

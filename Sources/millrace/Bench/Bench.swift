@@ -2,13 +2,15 @@ import ArgumentParser
 import Glibc
 import Platform
 
-/// `millrace bench`: first figures beside nginx, in one run on one machine.
+/// `millrace bench`: figures beside those of others, in one run on one machine.
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure this build beside nginx returning a constant; prints a Markdown table.",
+        abstract: "Measure this build beside nginx, webdis + Redis and nchan; prints a table.",
         discussion: """
-            Starts its own server on a temporary directory, and nginx where it is installed. \
-            Single records are driven by wrk where it is installed. Figures are medians of rounds.
+            Starts its own server and, where they are installed, those it is compared with, all in \
+            a temporary directory. Single records are driven by wrk where it is installed. Figures \
+            are medians of rounds. Debian's packages: nginx libnginx-mod-nchan webdis redis-server \
+            wrk.
             """)
 
     @Option(help: "Rounds of each case; the median counts.")
@@ -31,73 +33,33 @@ struct Bench: ParsableCommand {
     }
 
     func run() throws {
+        Serve.raiseDescriptorLimit()
         let directory = try Files.temporaryDirectory()
         defer { Files.removeDirectory(directory) }
-        let millrace = try BenchServer.millrace(data: directory + "/data")
-        defer { millrace.process.stop() }
-        if groups { return try BenchGroups(millrace).run() }
-        let nginx = try BenchServer.nginx(in: directory)
-        defer { nginx?.process.stop() }
-        let cases = BenchCases(millrace: millrace, nginx: nginx, rounds: rounds, seconds: seconds)
-        try cases.prepare()
-        printLine("| Work | Server | Rate | Server CPU |")
+        let kinds: [BenchServer.Kind] = groups ? [.millrace] : BenchServer.Kind.allCases
+        var servers: [BenchServer] = []
+        defer { for server in servers { server.stop() } }
+        for kind in kinds {
+            if let server = try BenchServer.start(kind, in: directory) { servers.append(server) }
+        }
+        if !groups {
+            try compare(servers)
+            for kind in kinds where !servers.contains(where: { $0.kind == kind }) {
+                printLine("\nWithout \(kind.name), which is not installed: \(kind.packages)")
+            }
+        }
+        try BenchGroups(servers[0]).run()
+    }
+
+    private func compare(_ servers: [BenchServer]) throws(Failure) {
+        printLine("| Work | Server | Rate or time | Cost at the server |")
         printLine("|---|---|---|---|")
+        let cases = BenchCases(servers: servers, rounds: rounds, seconds: seconds)
         try cases.singleRecords()
         try cases.batches()
         try cases.catchUp(records)
-        try cases.longPoll()
-        try BenchGroups(millrace).run()
-        if nginx == nil { printLine("\nnginx is not installed: nothing to compare with.") }
-    }
-}
-
-/// A started server and where it listens.
-struct BenchServer {
-    var name: String
-    var process: BenchProcess
-    var port: UInt16
-
-    static func millrace(data: String) throws(Failure) -> BenchServer {
-        var path = [CChar](repeating: 0, count: 4096)
-        let length = readlink("/proc/self/exe", &path, path.count - 1)
-        let program = String(
-            decoding: path[..<max(0, length)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let process = try BenchProcess([
-            program, "serve", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error",
-        ])
-        let line = process.readLine()
-        guard let port = line.split(separator: ":").last.flatMap({ UInt16($0) }) else {
-            throw Failure("the server did not start: \(line)")
-        }
-        return BenchServer(name: "millrace", process: process, port: port)
-    }
-
-    /// One worker per core, as we have loops, and a constant as its answer.
-    static func nginx(in directory: String) throws(Failure) -> BenchServer? {
-        guard let program = Files.program("nginx") else { return nil }
-        let port = UInt16(40_000 + getpid() % 20_000)
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map {
-            "\($0)_temp_path \(directory)/\($0);"
-        }.joined(separator: " ")
-        let configuration = """
-            daemon off; worker_processes \(coreCount());
-            pid \(directory)/nginx.pid; error_log /dev/null;
-            events { worker_connections 4096; }
-            http { access_log off; keepalive_requests 1000000000; client_max_body_size 64m;
-            \(temporary)
-            client_body_buffer_size 1m;
-            server { listen 127.0.0.1:\(port) reuseport; location / { default_type application/json;
-            return 200 '{"offsets":[{"partition":0,"offset":1234567}]}'; } } }
-            """
-        try Files.write(configuration, to: directory + "/nginx.conf")
-        let process = try BenchProcess([program, "-c", directory + "/nginx.conf"])
-        for _ in 0..<100 {
-            if (try? BenchClient(port: port)) != nil {
-                return BenchServer(name: "nginx (constant)", process: process, port: port)
-            }
-            usleep(20_000)
-        }
-        process.stop()
-        throw Failure("nginx did not start")
+        let delivery = BenchDelivery(servers: servers, rounds: rounds, seconds: seconds)
+        try delivery.latency()
+        for count in [1000, 5000] { try delivery.fanOut(count) }
     }
 }

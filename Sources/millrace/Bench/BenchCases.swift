@@ -2,146 +2,128 @@ import Glibc
 import Platform
 import Synchronization
 
-/// The cases of the bench. Each prints a row for every server, with the median of its rounds.
+/// The cases of rate. Each prints a row for every server, with the median of its rounds.
 struct BenchCases {
-    let millrace: BenchServer
-    let nginx: BenchServer?
+    let servers: [BenchServer]
     let rounds: Int
     let seconds: Int
 
-    private var servers: [BenchServer] { [millrace] + (nginx.map { [$0] } ?? []) }
-    private let value =
-        "{\"order\":123456,\"customer\":\"alice\",\"total\":42.5,\"items\":[\"a\",\"b\"],"
-        + "\"note\":\"a record of about 120 bytes\"}"
-
-    private struct Result {
-        /// Per second.
-        var rate: Double
-        /// Microseconds of the server for one unit.
-        var cost: Double
-    }
-
-    func prepare() throws(Failure) {
-        let client = try BenchClient(port: millrace.port)
-        for topic in ["single", "batches", "poll"] {
-            let answer = try client.exchange(
-                BenchClient.request("PUT", "/v1/topics/\(topic)", Array("{}".utf8)))
-            guard answer.status == 201 else { throw Failure("PUT \(topic): \(answer.status)") }
-        }
+    private struct Units {
+        var count: Double
+        var seconds: Double
     }
 
     // MARK: - Cases
 
     func singleRecords() throws(Failure) {
-        let body = Array("{\"records\":[{\"value\":\(value)}]}".utf8)
         for acks in ["leader", "all"] {
-            let path = "/v1/topics/single/records?acks=\(acks)"
             for server in servers {
-                let result = try median(server) { () throws(Failure) in
-                    try load(server, BenchClient.request("POST", path, body), path, body)
+                guard let request = server.single(acks: acks) else { continue }
+                let work = "1 record, 64 connections, acks=\(acks)"
+                try produce(work, server, "single") { () throws(Failure) in
+                    try load(server, request)
                 }
-                row("1 record, 64 connections, acks=\(acks)", server, result, "record")
             }
         }
     }
 
     func batches() throws(Failure) {
-        let request = batchRequest()
-        for server in servers {
-            let result = try median(server) { () throws(Failure) in
-                try drive(server, connections: 8, request).map { $0 * 1000 }
+        for count in [100, 1000] {
+            for server in servers {
+                let topic = "batch-\(count)"
+                guard let request = server.batch(topic, count: count) else { continue }
+                let work = "\(count) records a request, 64 connections, acks=all"
+                try produce(work, server, topic) { () throws(Failure) in
+                    var units = try drive(server, request.bytes)
+                    units.count *= Double(count)
+                    return units
+                }
             }
-            row("1,000 records a request, 8 connections, acks=all", server, result, "record")
         }
     }
 
     /// Pages of 1,000 from the first offset on, each where the one before ended.
     func catchUp(_ records: Int) throws(Failure) {
-        try fill(records)
         for server in servers {
-            let result = try median(server) { () throws(Failure) in
-                let client = try BenchClient(port: server.port)
+            guard let batch = server.batch("history", count: 1000)?.bytes else { continue }
+            let client = try BenchClient(port: server.port)
+            for _ in 0..<(records / 1000) { try expect(200, client.exchange(batch).status, server) }
+            try measure("catch-up of \(records) records, pages of 1,000", server) {
+                () throws(Failure) in
+                var byteCount = 0
                 let started = SystemTime().now()
                 for page in 0..<(records / 1000) {
-                    let path =
-                        "/v1/topics/batches/partitions/0/records?offset=\(page * 1000)&"
-                        + "maxBytes=16000000"
-                    let answer = try client.exchange(BenchClient.request("GET", path))
-                    guard answer.status == 200 else {
-                        throw Failure("GET \(path): \(answer.status)")
-                    }
+                    guard let request = server.page(from: page * 1000) else { continue }
+                    let answer = try client.exchange(request.bytes)
+                    try expect(200, answer.status, server)
+                    byteCount += answer.body.count
                 }
                 let elapsed = (SystemTime().now() - started).inSeconds
+                guard byteCount > records / 1000 * 1000 * BenchServer.value.utf8.count else {
+                    throw Failure("\(server.kind.name) did not answer all records")
+                }
                 return Units(count: Double(records), seconds: elapsed)
             }
-            row("catch-up of \(records) records, pages of 1,000", server, result, "record")
-        }
-    }
-
-    /// One consumer that long-polls, one producer that sends 100 a second: from just before the
-    /// send to just after the page. For nginx: the round trip of a request at the same rate.
-    func longPoll() throws(Failure) {
-        for server in servers {
-            let times = try server.name == "millrace" ? pollTimes() : roundTrips(server)
-            let sorted = times.sorted()
-            guard let last = sorted.last else { continue }
-            let half = sorted[sorted.count / 2]
-            let high = sorted[min(sorted.count - 1, sorted.count * 99 / 100)]
-            printLine(
-                "| long-poll latency at 100/s | \(server.name) | p50 \(Int(half)) µs, p99 "
-                    + "\(Int(high)) µs, max \(Int(last)) µs | |"
-            )
         }
     }
 
     // MARK: - Load
 
-    private struct Units {
-        var count: Double
-        var seconds: Double
-        func map(_ change: (Double) -> Double) -> Units {
-            Units(count: change(count), seconds: seconds)
+    /// A case after which the server must hold what it acknowledged.
+    private func produce(
+        _ work: String, _ server: BenchServer, _ topic: String,
+        _ round: () throws(Failure) -> Units
+    ) throws(Failure) {
+        let before = try server.stored(topic) ?? 0
+        let sent = try measure(work, server, round)
+        // acks=leader counts when it is on disk, and webdis mixes up the answers of requests whose
+        // clients left (wrk does) with those of new ones.
+        usleep(1_000_000)
+        guard let after = try server.stored(topic) else { return }
+        guard after - before >= sent else {
+            throw Failure("\(server.kind.name) acknowledged \(sent), holds \(after - before)")
         }
     }
 
-    private func median(
-        _ server: BenchServer, _ round: () throws(Failure) -> Units
-    ) throws(Failure) -> Result {
-        var results: [Result] = []
+    /// Prints the medians of its rounds, and returns the records of all of them.
+    @discardableResult
+    private func measure(
+        _ work: String, _ server: BenchServer, _ round: () throws(Failure) -> Units
+    ) throws(Failure) -> Int {
+        var (rates, costs): ([Double], [Double]) = ([], [])
+        var total = 0
         for _ in 0..<rounds {
-            let before = server.process.processorTime()
+            let before = server.processorTime()
             let units = try round()
-            let cost = (server.process.processorTime() - before) / max(1, units.count)
-            results.append(Result(rate: units.count / units.seconds, cost: cost))
+            costs.append((server.processorTime() - before) / max(1, units.count))
+            rates.append(units.count / units.seconds)
+            total += Int(units.count)
         }
-        return Result(
-            rate: results.map(\.rate).sorted()[rounds / 2],
-            cost: results.map(\.cost).sorted()[rounds / 2])
+        let cost = Double(Int(costs.sorted()[rounds / 2] * 100)) / 100
+        printLine(
+            "| \(work) | \(server.kind.name) | \(Int(rates.sorted()[rounds / 2])) records/s | "
+                + "\(cost) µs/record |")
+        return total
     }
 
-    private func row(_ work: String, _ server: BenchServer, _ result: Result, _ unit: String) {
-        let cost = Double(Int(result.cost * 100)) / 100
-        printLine(
-            "| \(work) | \(server.name) | \(Int(result.rate)) \(unit)s/s | \(cost) µs/\(unit) |")
+    private func expect(_ wanted: Int, _ status: Int, _ server: BenchServer) throws(Failure) {
+        if status != wanted { throw Failure("\(server.kind.name) answered \(status)") }
     }
 
     /// 64 connections by wrk, one thread; by our own client where wrk is not installed.
-    private func load(
-        _ server: BenchServer, _ request: [UInt8], _ path: String, _ body: [UInt8]
-    ) throws(Failure) -> Units {
+    private func load(_ server: BenchServer, _ request: BenchRequest) throws(Failure) -> Units {
         guard let wrk = Files.program("wrk") else {
-            return try drive(server, connections: 64, request)
+            return try drive(server, request.bytes)
         }
         let script = "/tmp/millrace-bench-\(getpid()).lua"
-        let text = String(decoding: body, as: UTF8.self)
         try Files.write(
-            "wrk.method='POST'\nwrk.body=[==[\(text)]==]\n"
+            "wrk.method='\(request.method)'\nwrk.body=[==[\(request.body)]==]\n"
                 + "wrk.headers['content-type']='application/json'\n",
             to: script)
         defer { unlink(script) }
         let client = try BenchProcess([
             wrk, "-t1", "-c64", "-d\(seconds)s", "-s", script,
-            "http://127.0.0.1:\(server.port)\(path)",
+            "http://127.0.0.1:\(server.port)\(request.path)",
         ])
         let report = client.readAll()
         client.wait()
@@ -153,14 +135,14 @@ struct BenchCases {
         return Units(count: count, seconds: Double(seconds))
     }
 
-    /// `connections` threads that send the same request again and again.
-    private func drive(
-        _ server: BenchServer, connections: Int, _ request: [UInt8]
-    ) throws(Failure) -> Units {
+    /// 64 threads that send the same request again and again; each waits for its last answer.
+    private func drive(_ server: BenchServer, _ request: [UInt8]) throws(Failure) -> Units {
+        let connections = 64
         let count = Atomic<Int>(0)
         let running = Atomic<Int>(connections)
         let failures = Atomic<Int>(0)
-        let end = SystemTime().now() + .seconds(seconds)
+        let started = SystemTime().now()
+        let end = started + .seconds(seconds)
         let port = server.port
         withoutActuallyEscaping({ @Sendable in
             defer { running.subtract(1, ordering: .sequentiallyConsistent) }
@@ -169,7 +151,9 @@ struct BenchCases {
                 return
             }
             while SystemTime().now() < end {
-                guard let answer = try? client.exchange(request), answer.status == 200 else {
+                guard let answer = try? client.exchange(request),
+                    (200..<300).contains(answer.status)
+                else {
                     failures.add(1, ordering: .relaxed)
                     return
                 }
@@ -180,68 +164,8 @@ struct BenchCases {
             while running.load(ordering: .sequentiallyConsistent) > 0 { usleep(1000) }
         }
         guard failures.load(ordering: .relaxed) == 0 else { throw Failure("requests failed") }
-        return Units(count: Double(count.load(ordering: .relaxed)), seconds: Double(seconds))
-    }
-
-    private func batchRequest() -> [UInt8] {
-        let records = Array(repeating: "{\"value\":\(value)}", count: 1000).joined(separator: ",")
-        return BenchClient.request(
-            "POST", "/v1/topics/batches/records?acks=all", Array("{\"records\":[\(records)]}".utf8))
-    }
-
-    private func fill(_ records: Int) throws(Failure) {
-        let client = try BenchClient(port: millrace.port)
-        let request = batchRequest()
-        for _ in 0..<(records / 1000) {
-            let answer = try client.exchange(request)
-            guard answer.status == 200 else { throw Failure("POST: \(answer.status)") }
-        }
-    }
-
-    /// Microseconds from send to delivery of `seconds` × 100 records.
-    private func pollTimes() throws(Failure) -> [Double] {
-        let count = seconds * 100
-        let sent = Mutex([Int64](repeating: 0, count: count))
-        let port = millrace.port
-        startThread("producer") {
-            guard let producer = try? BenchClient(port: port) else { return }
-            for index in 0..<count {
-                usleep(10_000)
-                sent.withLock { $0[index] = SystemTime().now().nanoseconds }
-                let body = Array("{\"records\":[{\"value\":\(index)}]}".utf8)
-                _ = try? producer.exchange(
-                    BenchClient.request("POST", "/v1/topics/poll/records", body))
-            }
-        }
-        let consumer = try BenchClient(port: port)
-        var times: [Double] = []
-        while times.count < count {
-            let path = "/v1/topics/poll/partitions/0/records?offset=\(times.count)&waitMs=10000"
-            let answer = try consumer.exchange(BenchClient.request("GET", path))
-            let arrived = SystemTime().now().nanoseconds
-            let delivered =
-                String(decoding: answer.body, as: UTF8.self)
-                .split(separator: "\"offset\":").count - 1
-            guard answer.status == 200, delivered > 0 else {
-                throw Failure("long-poll: \(answer.status)")
-            }
-            for _ in 0..<delivered {
-                times.append(Double(arrived - sent.withLock { $0[times.count] }) / 1000)
-            }
-        }
-        return times
-    }
-
-    private func roundTrips(_ server: BenchServer) throws(Failure) -> [Double] {
-        let client = try BenchClient(port: server.port)
-        var times: [Double] = []
-        for _ in 0..<(seconds * 100) {
-            usleep(10_000)
-            let started = SystemTime().now().nanoseconds
-            _ = try client.exchange(BenchClient.request("GET", "/"))
-            times.append(Double(SystemTime().now().nanoseconds - started) / 1000)
-        }
-        return times
+        let elapsed = (SystemTime().now() - started).inSeconds
+        return Units(count: Double(count.load(ordering: .relaxed)), seconds: elapsed)
     }
 }
 

@@ -91,25 +91,22 @@ struct BenchGroups {
         return try self.epoch(call("POST", path, "{\"memberEpoch\":\(epoch)}"))
     }
 
-    private func call(_ method: String, _ path: String, _ body: String) throws(Failure) -> String {
-        let answer = try client.exchange(BenchClient.request(method, path, Array(body.utf8)))
-        let text = String(decoding: answer.body, as: UTF8.self)
+    private func call(
+        _ method: String, _ path: String, _ body: String
+    ) throws(Failure) -> ArraySlice<UInt8> {
+        let answer = try client.exchange(
+            BenchRequest(method: method, path: path, body: body).bytes)
         guard (200..<300).contains(answer.status) else {
-            throw Failure("\(method) \(path): \(answer.status) \(text)")
+            throw Failure("\(method) \(path): \(answer.status)")
         }
-        return text
+        return answer.body
     }
 
-    private func epoch(_ answer: String) throws(Failure) -> Int64 {
-        let name = "\"memberEpoch\":"
-        guard
-            let field = answer.utf8.split(separator: UInt8(ascii: ",")).first(where: {
-                $0.starts(with: name.utf8) || $0.dropFirst().starts(with: name.utf8)
-            }), let number = Int64(String(field.drop { !(0x30...0x39).contains($0) }) ?? "")
-        else {
-            throw Failure("no memberEpoch: \(answer)")
+    private func epoch(_ answer: ArraySlice<UInt8>) throws(Failure) -> Int64 {
+        guard let epoch = numbers(after: "\"memberEpoch\":", in: answer).first else {
+            throw Failure("no memberEpoch: \(String(decoding: answer, as: UTF8.self))")
         }
-        return number
+        return Int64(epoch)
     }
 
     private func measure(

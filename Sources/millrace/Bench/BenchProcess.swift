@@ -1,7 +1,7 @@
 import Glibc
 
 /// A server under measurement: a child process, ended by its own id.
-final class BenchProcess {
+final class BenchProcess: Sendable {
     let id: pid_t
     /// The read end of its standard output.
     private let output: Int32
@@ -65,8 +65,19 @@ final class BenchProcess {
 
     /// Processor time used so far by the process and its children, in microseconds.
     func processorTime() -> Double {
-        ([id] + Self.children(of: id)).map(Self.processorTime).reduce(0, +)
+        family.map(Self.processorTime).reduce(0, +)
     }
+
+    /// KiB in memory of the process and its children, pages they share divided among them.
+    func memory() -> Double {
+        family.map { process in
+            let text = (try? Files.read("/proc/\(process)/smaps_rollup")) ?? ""
+            let line = text.split(separator: "\n").first { $0.hasPrefix("Pss:") }
+            return line?.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? 0
+        }.reduce(0, +)
+    }
+
+    private var family: [pid_t] { [id] + Self.children(of: id) }
 
     private static func processorTime(of process: pid_t) -> Double {
         guard let text = try? Files.read("/proc/\(process)/stat"),
@@ -120,6 +131,13 @@ enum Files {
     /// With all that is in it; what cannot be removed stays.
     static func removeDirectory(_ path: String) {
         (try? BenchProcess(["rm", "-rf", path]))?.wait()
+    }
+
+    static func thisProgram() throws(Failure) -> String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/exe", &path, path.count - 1)
+        guard length > 0 else { throw Failure("cannot read /proc/self/exe") }
+        return String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// Where a program is on PATH.
