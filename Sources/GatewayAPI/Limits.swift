@@ -12,6 +12,8 @@ enum Limits {
     static let pageBytes = 16 << 20
     /// What is read from the log at a time.
     static let fetchBytes = 1 << 20
+    /// And of that for each record that is still due.
+    static let fetchBytesPerRecord = 128
     /// What of a page is rendered before other requests of its event loop come between.
     static let bytesPerTurn = 1 << 20
     /// What a stream renders before it writes.

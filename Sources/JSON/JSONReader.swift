@@ -198,12 +198,8 @@ package struct JSONString: Sendable {
 
 /// Whether bytes are exactly one JSON value, white space around it allowed.
 package func isJSON(_ bytes: [UInt8], in range: Range<Int>) -> Bool {
-    var reader = JSONReader(bytes, in: range)
-    do {
-        _ = try reader.skipValue()
-        try reader.end()
-        return true
-    } catch {
-        return false
-    }
+    let (text, limit) = (bytes.span, range.upperBound)
+    let start = skipWhiteSpace(text, range.lowerBound, limit)
+    guard let end = try? scanValue(text, from: start, limit: limit) else { return false }
+    return skipWhiteSpace(text, end, limit) == limit
 }

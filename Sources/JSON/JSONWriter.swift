@@ -39,7 +39,6 @@ package struct JSONWriter: Sendable {
 
     package mutating func integer(_ value: Int64) {
         separate()
-        if value < 0 { bytes.append(UInt8(ascii: "-")) }
         // 2⁶³ has 19 digits; they come last one first.
         var digits = InlineArray<19, UInt8>(repeating: 0)
         var start = 19
@@ -49,7 +48,10 @@ package struct JSONWriter: Sendable {
             digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
             rest /= 10
         } while rest > 0
-        for index in start..<19 { bytes.append(digits[index]) }
+        bytes.append(addingCapacity: 20) { (output: inout OutputSpan<UInt8>) in
+            if value < 0 { output.append(UInt8(ascii: "-")) }
+            for index in start..<19 { output.append(digits[index]) }
+        }
     }
 
     package mutating func bool(_ value: Bool) {

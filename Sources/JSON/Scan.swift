@@ -108,7 +108,7 @@ func scanString(
 
 // MARK: - Pieces
 
-private func skipWhiteSpace(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
+func skipWhiteSpace(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
     var at = start
     while at < limit, isWhiteSpace(text[at]) { at += 1 }
     return at

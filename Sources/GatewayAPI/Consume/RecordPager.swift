@@ -41,7 +41,8 @@ struct RecordPager {
     var writer = JSONWriter()
 
     private var renderers: [RecordJSON]
-    private var readers: [RecordBatchReader?]
+    /// What was read and is not yet rendered; empty ones hold no memory while a stream waits.
+    private var readers: [RecordBatchReader]
     private var highWatermarks: [Offset?]
     private var recordCount = 0
     /// Where in `writer` other requests come next.
@@ -62,7 +63,7 @@ struct RecordPager {
                 partition: $0.partition, topic: tag == nil ? $0.topic.name : nil,
                 form: form == .page ? .page : .line)
         }
-        readers = Array(repeating: nil, count: positions.count)
+        readers = Array(repeating: RecordBatchReader([]), count: positions.count)
         highWatermarks = Array(repeating: nil, count: positions.count)
     }
 
@@ -82,7 +83,7 @@ struct RecordPager {
                 ReadPosition(
                     topic: topic, partition: partition, next: Offset(0), followsStart: true))
             renderers.append(RecordJSON(partition: partition, form: form == .page ? .page : .line))
-            readers.append(nil)
+            readers.append(RecordBatchReader([]))
             highWatermarks.append(nil)
         }
     }
@@ -144,43 +145,44 @@ struct RecordPager {
                 await exchange.nextTurn()
                 turnEnd = writer.bytes.count + Limits.bytesPerTurn
             }
-            if readers[index] == nil {
-                guard try await fetch(index, share) else { return .emptied }
-            }
             while let record = try nextRecord(index) {
                 let before = writer.bytes.count
                 render(record, index)
                 if writer.bytes.count > pageEnd, recordCount > 0 {
                     writer.bytes.removeLast(writer.bytes.count - before)
-                    readers[index] = nil
+                    readers[index] = RecordBatchReader([])
                     return .pageFull
                 }
                 positions[index].next = record.offset.next
                 recordCount += 1
                 if recordCount == recordLimit || writer.bytes.count >= byteLimit { return .hasMore }
             }
+            guard try await fetch(index, share) else { return .emptied }
         }
     }
 
-    /// The next record at or behind the position; nil, with the reader gone, at the end of what was
-    /// read.
+    /// The next record at or behind the position; nil, with the reader empty, at the end of what
+    /// was read.
     private mutating func nextRecord(_ index: Int) throws(Problem) -> Record? {
         do {
-            while let record = try readers[index]!.next() {
+            while let record = try readers[index].next() {
                 if record.offset >= positions[index].next { return record }
             }
         } catch {
             throw Problem(BackendError(error))
         }
         // Behind the last batch, also where compaction or a control batch left no record in it.
-        positions[index].next = max(positions[index].next, readers[index]!.nextOffset)
-        readers[index] = nil
+        positions[index].next = max(positions[index].next, readers[index].nextOffset)
+        readers[index] = RecordBatchReader([])
         return nil
     }
 
     /// Reads batches from the position; false where nothing is below the high watermark.
     private mutating func fetch(_ index: Int, _ share: Budget) async throws(Problem) -> Bool {
-        let byteCount = min(Limits.fetchBytes, max(4096, min(share.bytes, share.records &* 512)))
+        // What a page does not take is read and checked in vain; what it lacks is fetched next.
+        let byteCount = min(
+            Limits.fetchBytes,
+            max(4096, min(share.bytes, share.records &* Limits.fetchBytesPerRecord)))
         while true {
             let position = positions[index]
             do throws(BackendError) {
@@ -220,7 +222,7 @@ struct RecordPager {
             }
             writer.bytes.append(contentsOf: "data: ".utf8)
         }
-        renderers[index].write(record, of: readers[index]!, to: &writer)
+        renderers[index].write(record, of: readers[index], to: &writer)
         if form != .page { writer.endLine() }
         if form == .event { writer.endLine() }
     }
