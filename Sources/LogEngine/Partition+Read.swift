@@ -20,6 +20,11 @@ extension Partition {
         return try result.get() ?? []
     }
 
+    /// Whether a read from `offset` would be empty now; throws as it does.
+    package func isAtEnd(_ offset: Offset) throws(LogError) -> Bool {
+        try locate(offset.value) == nil
+    }
+
     /// nil where `mayWait` is false and the disk would have to be waited for.
     private func fetch(
         from offset: Int64, maxBytes: Int, mayWait: Bool

@@ -150,6 +150,10 @@ enum BackendConformance {
         let topic = try await create(backend, "end")
         try await append(["a"], to: topic)
         #expect(try await topic.read(0, from: Offset(1), maxBytes: 100).batches.isEmpty)
+        #expect(try !topic.isAtEnd(0, Offset(0)) && topic.isAtEnd(0, Offset(1)))
+        #expect(throws: BackendError.offsetOutOfRange(latest: Offset(1))) {
+            _ = try topic.isAtEnd(0, Offset(2))
+        }
         await #expect(throws: BackendError.offsetOutOfRange(latest: Offset(1))) {
             _ = try await topic.read(0, from: Offset(2), maxBytes: 100)
         }

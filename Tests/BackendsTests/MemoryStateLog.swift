@@ -160,6 +160,10 @@ final class NamedTopic: Topic {
     }
 
     var configuration: TopicConfiguration { TopicConfiguration() }
+    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool {
+        try offset == bounds(partition).highWatermark
+    }
+
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds {
         guard (0..<partitionCount).contains(partition) else {
             throw .unknownPartition(partition, partitionCount: partitionCount)

@@ -94,6 +94,11 @@ final class EmbeddedTopic: Topic {
         } catch { throw translate(error) }
     }
 
+    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool {
+        let log = try self.partition(partition)
+        do { return try log.isAtEnd(offset) } catch { throw translate(error) }
+    }
+
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds {
         try self.partition(partition).bounds
     }

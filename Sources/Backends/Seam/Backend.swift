@@ -96,6 +96,9 @@ package protocol Topic: AnyObject, Sendable {
     func read(_ partition: Int, from offset: Offset, maxBytes: Int)
         async throws(BackendError) -> Fetched
 
+    /// Whether `read` would find nothing at `offset` now; throws as it does, and never waits.
+    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool
+
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds
 
     /// The first offset whose record's timestamp is at or after `timestamp` (milliseconds since

@@ -8,9 +8,7 @@ struct ConsumePage {
     let request: ReadRequest
     let exchange: Exchange
 
-    func answer() async throws(Problem) {
-        let positions = try await request.start.positions(
-            in: request.topic, partition: request.partition)
+    func answer(_ positions: [ReadPosition]) async throws(Problem) {
         var pager = RecordPager(positions, tag: request.topic.cursorTag, form: .page)
         let first = positions[0].next
         pager.writer.beginObject()

@@ -95,9 +95,15 @@ struct RecordPager {
     mutating func fill(
         _ budget: Budget, for exchange: Exchange
     ) async throws(Problem) -> Outcome {
+        if isAtEnd { return Outcome() }
         let bytes = exchange.reserveAnswer(atMost: budget.bytes)
         defer { exchange.releaseAnswer(bytes) }
         return try await fill(Budget(records: budget.records, bytes: bytes), exchange)
+    }
+
+    /// Told apart first: the frames that a read takes stay with the task of who then waits, 2 KiB.
+    private var isAtEnd: Bool {
+        positions.allSatisfy { (try? $0.topic.isAtEnd($0.partition, $0.next)) == true }
     }
 
     private mutating func fill(
