@@ -45,7 +45,7 @@ package final class Gateway: RequestHandler {
     // MARK: - Hot path
 
     // What is not inlined here does not leave its temporaries in the frames of those who wait:
-    // 2.5 KiB for each client in a long-poll.
+    // 2 KiB for each client in a long-poll.
     package func handle(_ exchange: Exchange) async {
         let started = time.now()
         var route: Route?

@@ -101,7 +101,8 @@ struct RecordPager {
         return try await fill(Budget(records: budget.records, bytes: bytes), exchange)
     }
 
-    /// Told apart first: the frames that a read takes stay with the task of who then waits, 2 KiB.
+    /// Told apart first: the frames of a read would stay with the task of who waits, 2 KiB, as they
+    /// do with one that has read before.
     private var isAtEnd: Bool {
         positions.allSatisfy { (try? $0.topic.isAtEnd($0.partition, $0.next)) == true }
     }
