@@ -11,7 +11,10 @@ package struct ChunkDecoder: Sendable {
         case done
     }
 
-    private let limits: Limits
+    private let chunkBytes: Int
+    private let extensionLimit: Int
+    private let trailerLimit: Int
+    private let fieldCount: Int
     private var state = State.size
     private var digits = 0
     private var size = 0
@@ -21,7 +24,12 @@ package struct ChunkDecoder: Sendable {
     private var trailerCount = 0
     private var trailerLine: [UInt8] = []
 
-    package init(_ limits: Limits) { self.limits = limits }
+    package init(_ limits: Limits) {
+        chunkBytes = limits.chunkBytes
+        extensionLimit = limits.chunkExtensionBytes
+        trailerLimit = limits.headBytes
+        fieldCount = limits.fieldCount
+    }
 
     package var isDone: Bool { state == .done }
 
@@ -84,7 +92,7 @@ package struct ChunkDecoder: Sendable {
             guard size <= Int.max >> 4 else { throw .malformedRequest }
             size = size << 4 | digit
             // Refused at the size line, without waiting for what it announces.
-            guard size <= limits.chunkBytes else { throw .chunkTooLarge }
+            guard size <= chunkBytes else { throw .chunkTooLarge }
             return
         }
         guard digits > 0 else { throw .malformedRequest }
@@ -105,7 +113,7 @@ package struct ChunkDecoder: Sendable {
     /// `;name`, `;name=token`, `;name="quoted"` (RFC 9112 §7.1.1).
     private mutating func stepExtension(_ byte: UInt8) throws(ProtocolProblem) {
         extensionBytes += 1
-        guard extensionBytes <= limits.chunkExtensionBytes else { throw .malformedRequest }
+        guard extensionBytes <= extensionLimit else { throw .malformedRequest }
         switch state {
         case .extensionName where isTokenByte(byte), .extensionToken where isTokenByte(byte):
             tokenBytes += 1
@@ -130,12 +138,12 @@ package struct ChunkDecoder: Sendable {
     /// RFC 9110 §6.5.1: trailers are never merged into the header; ours end here.
     private mutating func stepTrailer(_ byte: UInt8) throws(ProtocolProblem) {
         trailerBytes += 1
-        guard trailerBytes <= limits.headBytes else { throw .headTooLarge }
+        guard trailerBytes <= trailerLimit else { throw .headTooLarge }
         switch state {
         case .trailerStart where byte == 0x0D: state = .endLF
         case .trailerStart:
             trailerCount += 1
-            guard trailerCount <= limits.fieldCount else { throw .headTooLarge }
+            guard trailerCount <= fieldCount else { throw .headTooLarge }
             trailerLine = [byte]
             state = .trailer
         case .trailer where byte == 0x0D: state = .trailerLF

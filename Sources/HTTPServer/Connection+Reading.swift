@@ -3,9 +3,9 @@ import Platform
 extension Connection {
     // MARK: - Hot path
 
-    /// Waits for more input; false when none will come: the peer ended, a deadline passed, it
-    /// broke.
-    func fill() async -> Bool {
+    /// Waits for more input, `most` bytes of it; false when none will come: the peer ended, a
+    /// deadline passed, it broke.
+    func fill(atMost most: Int = 64 << 10) async -> Bool {
         while true {
             if isBroken || isAtEnd || expired != nil { return false }
             if mustYield {
@@ -14,14 +14,16 @@ extension Connection {
                 continue
             }
             if isReadable {
-                switch Socket.receive(descriptor, into: loop.scratch) {
+                let scratch = UnsafeMutableRawBufferPointer(rebasing: loop.scratch[..<most])
+                switch Socket.receive(descriptor, into: scratch) {
                 case .bytes(let count):
-                    input.append(
-                        contentsOf: UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
+                    if inputStart > 0 { input.removeFirst(inputStart) }
+                    inputStart = 0
+                    input.append(contentsOf: scratch[..<count])
                     // Edge-triggered: a short read emptied the socket, the next bytes are a new
                     // event.
                     mustYield = count == loop.scratch.count
-                    isReadable = mustYield || peerEnded
+                    isReadable = count == most || peerEnded
                     server.statistics.receivedBytes.add(UInt64(count))
                     return true
                 case .wouldBlock: isReadable = false
@@ -47,10 +49,12 @@ extension Connection {
         if inputStart == input.count {
             input.removeAll(keepingCapacity: input.capacity <= 4096)
             inputStart = 0
-        } else if inputStart > 64 << 10 {
-            input.removeFirst(inputStart)
-            inputStart = 0
         }
+    }
+
+    /// For a head: requests behind it wait in the kernel, and a body is read in larger pieces.
+    func fillHead() async -> Bool {
+        await fill(atMost: max(limits.headReadBytes - unreadBytes, 1 << 10))
     }
 
     var declaredBodyLength: Int? {

@@ -166,8 +166,6 @@ extension Connection {
         isQueuedForFlush = false
         session?.fillOutput()
         flush()
-        // The rest in the next turn, for others have something to send as well.
-        if let session, unsentBytes == 0, !isBroken, session.codec.wantsToSend { flushSoon() }
     }
 
     /// Sends what the socket takes.
@@ -188,15 +186,17 @@ extension Connection {
             if !output.isEmpty { output.removeAll(keepingCapacity: output.capacity <= 4096) }
             outputStart = 0
             setStallDeadline(false)
-        } else if outputStart > output.count / 2, outputStart > 4 << 10 {
-            // Half of it at least: what is moved is paid for by what was sent. A new array, for
-            // the old one is as large as all of it was.
+        } else if output.capacity > 2 * unsentBytes {
+            // Half of it at least: what is moved is paid for by what was sent or appended. A new
+            // array, for the old one is as large as all of it was.
             output = Array(output[outputStart...])
             outputStart = 0
         }
         if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
         countUnsent(unsentBytes + (session?.codec.unsentBytes ?? 0))
         if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
+        // The rest in the next turn, for others have something to send as well.
+        if let session, unsentBytes == 0, !isBroken, session.codec.wantsToSend { flushSoon() }
     }
 }
 

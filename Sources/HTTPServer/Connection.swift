@@ -41,6 +41,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Bytes a stream wrote since it last waited or gave way.
     var bytesSinceYield = 0
     var writeWaiter: UnsafeContinuation<Void, Never>?
+    private var isParked = false
 
     /// Nothing more can be received or sent.
     private(set) var isBroken = false
@@ -102,13 +103,33 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     }
 
     private func runHTTP1() async {
-        while await readHead() {
+        while !isBroken, await readHead() {
             exchange.started = loop.now
             if await discardMeaninglessBody() { await server.handler.handle(exchange) }
             if await !endExchange() { break }
+            // A client that only asks and never reads gets no further answers.
+            if unsentBytes > limits.pipelinedBytes { flush() }
+            if mustPark {
+                isParked = true
+                return
+            }
+            // Who sent the next request already lets those with a single one come first.
+            if unreadBytes > 0 { return loop.afterOthers(goOn) }
         }
         await end(mustLinger: mustLinger)
     }
+
+    /// The client has yet to take what waits for it. The task ends, and with it what it has
+    /// allocated; another one goes on.
+    private var mustPark: Bool { unsentBytes > limits.pipelinedBytes && !isBroken }
+
+    private func unpark() {
+        guard isParked, !mustPark else { return }
+        isParked = false
+        goOn()
+    }
+
+    private func goOn() { Task(executorPreference: loop) { await self.runHTTP1() } }
 
     private enum FirstBytes { case http2, other, none }
 
@@ -129,7 +150,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
                 setDeadline(.head, after: limits.headDeadline)
             }
             // What came is a request line that is none; the parser says so.
-            guard await fill() else { return count == 0 ? .none : .other }
+            guard await fillHead() else { return count == 0 ? .none : .other }
         }
     }
 
@@ -153,7 +174,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
                 return false
             }
             if parser.isFresh { setDeadline(.idle, after: limits.idle) }
-            guard await fill() else {
+            guard await fillHead() else {
                 return expired == .head ? refuseHead(.requestTimeout) : false
             }
         }
@@ -196,8 +217,6 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         exchangeNumber &+= 1
         if isBroken || !keepsAlive { return false }
         guard await discardBody(), failure == nil else { return false }
-        // A client that only asks and never reads gets no further answers.
-        await waitForReader(atMost: limits.pipelinedBytes)
         exchange.responseStatus = 0
         stream = .none
         return !isBroken
@@ -310,7 +329,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             isWritable = true
             if outputStart < output.count { flush() }
         }
-        if event.isBroken, writeWaiter != nil { breakOff() }
+        if event.isBroken, writeWaiter != nil || isParked { breakOff() }
     }
 
     func setDeadline(_ kind: Deadline?, after duration: Duration = .zero) {
@@ -391,5 +410,6 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         let waiter = writeWaiter
         writeWaiter = nil
         waiter?.resume()
+        unpark()
     }
 }

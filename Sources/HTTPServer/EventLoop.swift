@@ -15,14 +15,18 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Where `recv` puts bytes before they go to a connection, so that idle connections hold none.
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
 
+    /// How much of a turn belongs to deadlines, and how much to those that gave way in an earlier
+    /// one: thousands at a time, and who needs no more than a moment must not come behind them all.
+    private static let turnShare = Duration.microseconds(200)
+
     private let poller = Poller()
     private var connections: [Connection?] = []
     private var generations: [UInt32] = []
     private var freeSlots: [Int] = []
     private var unflushed: [Connection] = []
     private var flushing: [Connection] = []
-    /// Tasks that gave way to others until the next turn.
-    private var yielded: [UnsafeContinuation<Void, Never>] = []
+    /// What gave way to others until a later turn.
+    private var yielded: [() -> Void] = []
     private var ready: [UnownedJob] = []
     private var running: [UnownedJob] = []
     private var dateOfSecond = (
@@ -75,12 +79,13 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         thread.store(currentThread(), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
-            for timer in timers.expired(now) { TimerWheel.fire(timer) }
             runJobs()
+            fireTimers()
+            resumeYielded()
             flush()
         }
         for connection in connections { connection?.close() }
-        resumeYielded()
+        while !yielded.isEmpty { resumeYielded() }
         runJobs()
         // Another thread may be given this one's name; it is not the loop.
         thread.store(0, ordering: .relaxed)
@@ -105,7 +110,6 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         }
         isAsleep.store(false, ordering: .sequentiallyConsistent)
         takeRemote()
-        resumeYielded()
     }
 
     /// The jobs and calls of other threads.
@@ -123,14 +127,33 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Lets other connections, timers and new events come first: what could go on without end
     /// without ever waiting calls this now and then.
     func nextTurn() async {
-        await withUnsafeContinuation { yielded.append($0) }
+        await withUnsafeContinuation { continuation in afterOthers { continuation.resume() } }
+    }
+
+    /// The same for what need not keep a task meanwhile.
+    func afterOthers(_ goOn: @escaping () -> Void) { yielded.append(goOn) }
+
+    private func fireTimers() {
+        let end = time.now() + Self.turnShare
+        repeat {
+            let due = timers.expired(now, atMost: 4)
+            if due.isEmpty { return }
+            for timer in due { TimerWheel.fire(timer) }
+            runJobs()
+        } while time.now() < end
     }
 
     private func resumeYielded() {
         guard !yielded.isEmpty else { return }
-        let continuations = yielded
-        yielded.removeAll()
-        for continuation in continuations { continuation.resume() }
+        let end = time.now() + Self.turnShare
+        var resumed = 0
+        while resumed < yielded.count, resumed < 256 {
+            yielded[resumed]()
+            runJobs()
+            resumed += 1
+            if time.now() >= end { break }
+        }
+        yielded.removeFirst(resumed)
     }
 
     /// Some rounds only: jobs that make jobs must not keep events and timers out.

@@ -55,8 +55,9 @@ package final class Exchange {
     /// Has the server's budget bear `byteCount` bytes in all for this exchange, before they are
     /// allocated. Small bodies, as nearly all are, do not count; nor does what is only announced,
     /// or a few clients that send nothing would have it all.
-    private func reserve(_ byteCount: Int) throws(BodyError) {
-        guard byteCount > 64 << 10, byteCount > reservedBytes else { return }
+    package func reserve(_ byteCount: Int) throws(BodyError) {
+        let uncounted = carrier.server.configuration.limits.uncountedBodyBytes
+        guard byteCount > max(uncounted, reservedBytes) else { return }
         guard carrier.server.budget.reserve(byteCount - reservedBytes) else { throw .noMemory }
         reservedBytes = byteCount
     }
@@ -83,11 +84,19 @@ package final class Exchange {
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
     /// coding; nil at its end.
     package func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
-        if !isBodyBegun {
-            isBodyBegun = true
-            codedBody = try CodedBody(head, carrier.server.configuration.limits)
-        }
-        guard var body = codedBody else { return try await carrier.nextBodyBytes() }
+        if !isBodyBegun { try beginBody() }
+        return codedBody == nil ? try await carrier.nextBodyBytes() : try await nextOpenedBytes()
+    }
+
+    /// Not inlined, for what it copies would stay in the frame of each that waits for a body.
+    @inline(never)
+    private func beginBody() throws(BodyError) {
+        isBodyBegun = true
+        codedBody = try CodedBody(head, carrier.server.configuration.limits)
+    }
+
+    private func nextOpenedBytes() async throws(BodyError) -> [UInt8]? {
+        guard var body = codedBody else { return nil }
         defer { codedBody = body }
         return try await body.next { [carrier] () async throws(BodyError) in
             try await carrier.nextBodyBytes()

@@ -10,14 +10,21 @@ package struct HeadParser: Sendable {
         case failed(ProtocolProblem)
     }
 
-    private let limits: Limits
+    // Not all of `Limits`: what waits for a head keeps this, thousands of times.
+    private let headBytes: Int
+    private let requestLineBytes: Int
+    private let fieldCount: Int
     /// Bytes from the head's start looked at for a line feed.
     private var scanned = 0
     private var lineStart = 0
     private var lineCount = 0
     private var sawEmptyLine = false
 
-    package init(_ limits: Limits) { self.limits = limits }
+    package init(_ limits: Limits) {
+        headBytes = limits.headBytes
+        requestLineBytes = limits.requestLineBytes
+        fieldCount = limits.fieldCount
+    }
 
     /// No byte of a head has come yet.
     var isFresh: Bool { scanned == 0 }
@@ -50,8 +57,8 @@ package struct HeadParser: Sendable {
     }
 
     private func checkLength() -> ProtocolProblem? {
-        if scanned > limits.headBytes { return .headTooLarge }
-        return lineCount == 0 && scanned - lineStart > limits.requestLineBytes
+        if scanned > headBytes { return .headTooLarge }
+        return lineCount == 0 && scanned - lineStart > requestLineBytes
             ? .targetTooLong : nil
     }
 
@@ -76,7 +83,7 @@ package struct HeadParser: Sendable {
             try head.checkFraming()
             return true
         }
-        guard lineCount <= limits.fieldCount else { throw .headTooLarge }
+        guard lineCount <= fieldCount else { throw .headTooLarge }
         lineCount += 1
         try addField(input, line, &head)
         return false

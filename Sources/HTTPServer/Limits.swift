@@ -2,11 +2,16 @@
 package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
+    /// Taken in between two looks at those that are there.
+    package var acceptedTogether = 64
     /// Of one address; half of all, and 1,000 at least, unless told. A balancer is one address.
     package var connectionsPerAddress: Int?
     /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more
     /// is answered 503.
     package var bufferedBytes = 1 << 30
+    /// Of a request's body, and of all bodies of a connection that wait for their handlers, what is
+    /// not counted: nearly all are smaller.
+    package var uncountedBodyBytes = 64 << 10
     /// Bytes of a request line, and of the target in it (RFC 9112 §3 recommends 8,000 at least).
     package var requestLineBytes = 8 << 10
     /// Bytes of a head in all, request line and fields.
@@ -37,7 +42,11 @@ package struct Limits: Sendable {
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
     /// Unsent bytes of an answer beyond which the next pipelined request waits.
-    package var pipelinedBytes = 4 << 10
+    package var pipelinedBytes = 1 << 10
+    /// What is read at a time where a head is expected: the requests behind it wait in the kernel.
+    package var headReadBytes = 2 << 10
+    /// Bytes that a connection's socket holds and its client has no room for.
+    package var kernelBytes = 32 << 10
 
     /// Bytes of an answer that can be smaller, where memory is short.
     package var shortAnswerBytes = 16 << 10

@@ -105,8 +105,9 @@ package final class Server: Sendable {
     // MARK: - Accepting
 
     /// On the first loop: connections go to the loops in turn, so that each has its share.
+    /// Some in a turn: the poller tells again of those that still wait.
     private func accept(_ listener: Listener) {
-        while true {
+        for _ in 0..<configuration.limits.acceptedTogether {
             switch listener.accept() {
             case .none: return
             case .exhausted: return pauseAccepting(listener)
@@ -122,8 +123,7 @@ package final class Server: Sendable {
                     continue
                 }
                 statistics.open.add(1)
-                Socket.disableDelay(descriptor)
-                Socket.detectVanishedPeer(descriptor, after: configuration.limits.silence)
+                Socket.prepare(descriptor, configuration.limits)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
                 let connection = Connection(descriptor, address, loop, self)

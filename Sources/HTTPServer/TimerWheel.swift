@@ -76,24 +76,29 @@ package struct TimerWheel {
         return nil
     }
 
-    /// Takes out the timers whose deadline has passed; the caller fires them with `fire(_:)`.
-    package mutating func expired(_ now: Instant) -> [WheelTimer] {
+    /// Takes out timers whose deadline has passed, `most` of them; the caller fires them with
+    /// `fire(_:)`.
+    package mutating func expired(_ now: Instant, atMost most: Int) -> [WheelTimer] {
         let target = now.nanoseconds / Self.slotNanoseconds
         var expired: [WheelTimer] = []
         // After a long pause each slot is looked at once, not once for each round.
         let first = max(tick + 1, target - Int64(Self.slotCount) + 1)
         if first <= target {
-            for passed in first...target {
+            tick = target
+            slots: for passed in first...target {
                 let slot = Int(passed % Int64(Self.slotCount))
                 guard occupied[slot / 64] & (1 << UInt64(slot % 64)) != 0 else { continue }
                 var timer = heads[slot]
                 while let current = timer {
+                    if expired.count == most {
+                        tick = passed - 1
+                        break slots
+                    }
                     timer = current.next
                     if let deadline = current.deadline, deadline <= now { expired.append(current) }
                 }
             }
         }
-        tick = max(tick, target)
         for timer in expired { cancel(timer) }
         return expired
     }

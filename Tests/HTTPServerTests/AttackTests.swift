@@ -26,6 +26,23 @@ import Testing
         #expect(flood.receive(until: "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
     }
 
+    /// One loop, and a hundred requests of each of fifty clients before it.
+    @Test func `who asks once does not wait for all that others asked at once`() throws {
+        let handled = Atomic<Int>(0)
+        let server = try TestServer { exchange in
+            handled.add(1, ordering: .relaxed)
+            usleep(200)
+            exchange.respond(Response(status: 200, contentType: nil))
+        } change: {
+            $0.loopCount = 1
+        }
+        let clients = (0..<50).map { _ in RawClient(port: server.port) }
+        for client in clients { client.send(String(repeating: get, count: 100)) }
+        #expect(server.exchange(canary).hasPrefix("HTTP/1.1 200 "))
+        #expect(handled.load(ordering: .relaxed) < 2500)
+        withExtendedLifetime(clients) {}
+    }
+
     @Test func `a client that never stops sending leaves the loop to others`() throws {
         let server = try TestServer(change: { $0.loopCount = 1 })
         let mustStop = Atomic<Bool>(false)

@@ -7,7 +7,11 @@ import Testing
     private let start = Instant(nanoseconds: 5_000_000_000)
 
     private func fire(_ wheel: inout TimerWheel, at now: Instant) {
-        for timer in wheel.expired(now) { TimerWheel.fire(timer) }
+        while true {
+            let due = wheel.expired(now, atMost: 3)
+            if due.isEmpty { return }
+            for timer in due { TimerWheel.fire(timer) }
+        }
     }
 
     @Test func `a timer fires once, never early, and a slot of 16 ms late at most`() {
@@ -63,7 +67,7 @@ import Testing
         var wheel = TimerWheel(now: start)
         let timer = WheelTimer {}
         wheel.arm(timer, at: Instant(nanoseconds: .max))
-        #expect(wheel.expired(start + .seconds(1000)).isEmpty)
+        #expect(wheel.expired(start + .seconds(1000), atMost: 3).isEmpty)
         wheel.cancel(timer)
         #expect(wheel.millisecondsUntilNext(start) == nil)
     }

@@ -5,11 +5,13 @@
 Each kind in turn keeps that many connections: `header` sends a field every 5 s and never ends its head,
 `body` a byte of its body every 5 s, `idle` nothing after one answer, `read` asks for 100 pages of
 1 KiB and takes none. Who is cut comes again. The honest client sends 200 requests a second, half of them produce.
-Prints a table; ends with status 1 where an honest request failed."""
+Prints a table, with the share of a core that the server took and that this program took itself, and how each
+honest request that failed did; ends with status 1 where one did."""
 
 import argparse
 import http.client
 import multiprocessing
+import os
 import resource
 import select
 import socket
@@ -32,8 +34,8 @@ MORE = {"header": b"X: y\r\n", "body": b"x"}
 
 
 def honest(host, port, seconds, pipe):
-    """Latencies in ms of 200 requests a second, and how many failed."""
-    times, failed = [], 0
+    """Latencies in ms of 200 requests a second, and how those that failed did."""
+    times, failed = [], []
     connection = http.client.HTTPConnection(host, port, timeout=10)
     end = time.monotonic() + seconds
     due = time.monotonic()
@@ -48,10 +50,12 @@ def honest(host, port, seconds, pipe):
                 connection.request(
                     "POST", "/v1/topics/honest/records?acks=leader", b"x", {"content-type": "text/plain"})
             answer = connection.getresponse()
-            answer.read()
-            failed += answer.status != 200
-        except OSError:
-            failed += 1
+            body = answer.read()
+            if answer.status != 200:
+                failed.append(f"{answer.status} {body[:200]!r}")
+        except (OSError, http.client.HTTPException) as error:
+            took = time.monotonic() - started
+            failed.append(f"request {len(times)}, {took:.3f} s: {error!r}")
             connection.close()
         times.append((time.monotonic() - started) * 1000)
     pipe.send((sorted(times), failed))
@@ -146,6 +150,12 @@ def memory(process):
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) / 1024
 
 
+def cpu(process):
+    """Seconds of CPU so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(server, kind, clients, seconds):
     """One row: the honest client's p99 beside `clients` slow ones of a kind."""
     before = memory(server.process)
@@ -154,11 +164,13 @@ def measure(server, kind, clients, seconds):
     while len(slow.open) < clients and time.monotonic() < deadline:
         slow.turn(clients)
         slow.trickle()
-    mine, theirs = multiprocessing.Pipe()
-    process = multiprocessing.Process(target=honest, args=(server.host, server.port, seconds, theirs))
+    # Spawned: a fork would keep every slow client open that this process closes.
+    spawned = multiprocessing.get_context("spawn")
+    mine, theirs = spawned.Pipe()
+    process = spawned.Process(target=honest, args=(server.host, server.port, seconds, theirs))
     process.start()
-    most, held = before, 0
-    last = 0
+    most, held, last = before, 0, 0
+    began, server_cpu, own_cpu = time.monotonic(), cpu(server.process), time.process_time()
     while process.is_alive() and not mine.poll():
         slow.turn(clients)
         slow.trickle()
@@ -166,13 +178,15 @@ def measure(server, kind, clients, seconds):
             last = time.monotonic()
             most, held = max(most, memory(server.process)), max(held, len(slow.open))
     times, failed = mine.recv()
+    took = time.monotonic() - began
+    server_cpu, own_cpu = cpu(server.process) - server_cpu, time.process_time() - own_cpu
     process.join()
     for client in list(slow.open):
         client.close()
     return {
         "kind": kind, "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100],
         "failed": failed, "held": held, "cut": slow.cut,
-        "life": max(slow.lives, default=0.0),
+        "life": max(slow.lives, default=0.0), "server": server_cpu / took, "own": own_cpu / took,
         "bytes": (most - before) * 1024 * 1024 / max(1, held),
     }
 
@@ -202,15 +216,19 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--kinds", default="header,body,idle,read")
     options = parser.parse_args()
-    print("| Slow clients | held | cut | longest life | honest p99 with / without | memory of one | failed |")
-    print("|---|---|---|---|---|---|---|")
+    print("| Slow clients | held | cut | longest life | honest p99 with / without | memory of one "
+          "| CPU of server, of clients | failed |")
+    print("|---|---|---|---|---|---|---|---|")
     failed = 0
     with tempfile.TemporaryDirectory() as directory:
         for kind in options.kinds.split(","):
             row = run(options.clients, options.seconds, [kind], Path(directory))[0]
-            failed += row["failed"]
+            failed += len(row["failed"])
             print(f"| {kind} | {row['held']} | {row['cut']} | {row['life']:.1f} s | {row['p99']:.2f} / "
-                  f"{row['alone']:.2f} ms | {row['bytes'] / 1024:.1f} KiB | {row['failed']} |", flush=True)
+                  f"{row['alone']:.2f} ms | {row['bytes'] / 1024:.1f} KiB | {row['server']:.0%}, {row['own']:.0%} "
+                  f"| {len(row['failed'])} |", flush=True)
+            for failure in row["failed"]:
+                print(f"{kind}: {failure}", file=sys.stderr, flush=True)
     sys.exit(1 if failed else 0)
 
 

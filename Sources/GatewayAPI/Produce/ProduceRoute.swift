@@ -27,27 +27,56 @@ final class ProduceRoute: Sendable {
     func produce(
         _ exchange: Exchange, topic name: String, _ query: Query
     ) async throws(Problem) {
-        let form = try ProduceForm(exchange.head)
-        let wantsLines = try wantsLines(exchange.head, form)
-        let options = try ProduceOptions(query)
-        let rules = try ProduceRules(exchange.head, form, options)
+        let asked = try asked(exchange, query)
         let mayCreate = exchange.operations(onTopic: name).contains(.create)
         let topic = try await topic(name, mayCreate: mayCreate)
-        if let partition = options.partition, partition >= topic.partitionCount {
+        if let partition = asked.options.partition, partition >= topic.partitionCount {
             throw Problem(
                 BackendError.unknownPartition(partition, partitionCount: topic.partitionCount))
         }
-        if form == .lines {
-            let lines = LinesProduce(
-                exchange, topic, options, partitioner, time, configuration.maxBodyBytes)
-            return try await wantsLines ? lines.answerInLines() : lines.answerAtEnd()
-        }
+        if asked.form == .lines { return try await produceLines(exchange, topic, asked) }
         let body: [UInt8]
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
             throw Problem(error)
         }
+        try await produce(exchange, topic, asked, body)
+    }
+
+    /// What head and query say.
+    private struct Asked {
+        var form: ProduceForm
+        var wantsLines: Bool
+        var options: ProduceOptions
+        var rules: ProduceRules?
+    }
+
+    // None of these is inlined: thousands of bodies may be awaited, and each keeps the frame of
+    // `produce`.
+
+    @inline(never)
+    private func asked(_ exchange: Exchange, _ query: Query) throws(Problem) -> Asked {
+        let form = try ProduceForm(exchange.head)
+        let wantsLines = try wantsLines(exchange.head, form)
+        let options = try ProduceOptions(query)
+        let rules = try ProduceRules(exchange.head, form, options)
+        return Asked(form: form, wantsLines: wantsLines, options: options, rules: rules)
+    }
+
+    @inline(never)
+    private func produceLines(
+        _ exchange: Exchange, _ topic: any Topic, _ asked: Asked
+    ) async throws(Problem) {
+        let lines = LinesProduce(
+            exchange, topic, asked.options, partitioner, time, configuration.maxBodyBytes)
+        try await asked.wantsLines ? lines.answerInLines() : lines.answerAtEnd()
+    }
+
+    @inline(never)
+    private func produce(
+        _ exchange: Exchange, _ topic: any Topic, _ asked: Asked, _ body: [UInt8]
+    ) async throws(Problem) {
         let produce = BodyProduce(
-            route: self, topic: topic, form: form, options: options, rules: rules,
+            route: self, topic: topic, form: asked.form, options: asked.options, rules: asked.rules,
             head: exchange.head, grant: exchange.caller?.grant, now: exchange.now, body: body)
         guard body.count > ProduceLimits.bytesOnLoop else {
             return exchange.respond(try await produce.answer())

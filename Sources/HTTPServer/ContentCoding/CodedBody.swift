@@ -3,7 +3,8 @@ import Platform
 /// A request's body in the coding it came in, opened as it is read (RFC 9110 §8.4): gzip, once.
 struct CodedBody {
     private let inflater = Inflater()
-    private let limits: Limits
+    private let freeBytes: Int
+    private let ratio: Int
     private var isAtEnd = false
 
     /// nil where the body is not coded.
@@ -13,7 +14,8 @@ struct CodedBody {
         guard head.matches(coding, "gzip") || head.matches(coding, "x-gzip") else {
             throw .unknownCoding
         }
-        self.limits = limits
+        freeBytes = limits.inflatedFreeBytes
+        ratio = limits.inflationRatio
     }
 
     /// The next bytes of the content, at most 64 KiB; nil at its end. `more` brings what came.
@@ -37,7 +39,7 @@ struct CodedBody {
 
     /// Text is packed to a tenth, here and there to a hundredth; to a thousandth only for harm.
     private func checkRatio() throws(BodyError) {
-        let most = limits.inflatedFreeBytes + limits.inflationRatio * inflater.inputBytes
-        if inflater.outputBytes > most { throw .inflatesTooMuch(ratio: limits.inflationRatio) }
+        let most = freeBytes + ratio * inflater.inputBytes
+        if inflater.outputBytes > most { throw .inflatesTooMuch(ratio: ratio) }
     }
 }

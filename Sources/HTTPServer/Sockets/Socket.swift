@@ -53,15 +53,20 @@ enum Socket {
 
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
-    static func disableDelay(_ descriptor: Int32) {
+    /// What every connection is set to.
+    static func prepare(_ descriptor: Int32, _ limits: Limits) {
+        // Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
         set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        // What its client's window has no room for waits here, where it is counted: the kernel
+        // would take megabytes of each, and has its own end for all.
+        set(descriptor, Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, Int32(clamping: limits.kernelBytes))
+        detectVanishedPeer(descriptor, after: limits.silence)
     }
 
     /// Breaks the connection `silence` after its other end vanished without a word: bytes that are
     /// not acknowledged for so long do that (RFC 5482), and where nothing is under way the peer's
     /// system is asked whether it is there (RFC 9293 §3.8.4).
-    static func detectVanishedPeer(_ descriptor: Int32, after silence: Duration) {
+    private static func detectVanishedPeer(_ descriptor: Int32, after silence: Duration) {
         let milliseconds = Int32(clamping: max(1000, silence.wholeMilliseconds))
         let seconds = milliseconds / 1000
         set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1)
