@@ -4,6 +4,7 @@ import json
 import socket
 
 import contract
+from millrace import Millrace
 
 LINES = {"Content-Type": "application/x-ndjson"}
 
@@ -130,6 +131,17 @@ def test_a_line_over_the_servers_limit_is_413(server, topic):
     assert answer.status == 413, answer
     assert answer.json["line"] == 2
     assert [r["value"] for r in server.page(topic)["records"]] == [1]
+
+
+def test_a_line_without_an_end_counts_against_what_the_server_may_hold(data):
+    with Millrace(data, "--max-buffered-bytes", 300_000) as server:
+        server.create("lines")
+        long = b'{"value":1}\n{"value":"' + b"x" * 500_000 + b'"}\n'
+        refused = post(server, "lines", long)
+        assert refused.status == 503 and refused.code == "server-busy"
+        assert refused.json["recordCount"] == 1
+        # Let go of with the exchange.
+        assert post(server, "lines", long[:200_000] + b'"}\n').status == 200
 
 
 def test_an_idempotency_key_with_lines_is_refused(server, topic):

@@ -158,7 +158,10 @@ final class LinesProduce: @unchecked Sendable {
     /// Reads what has arrived and appends it; sets `isRead` where nothing more is to be read.
     private func readPart() async {
         let bytes: [UInt8]?
-        do throws(BodyError) { bytes = try await exchange.nextBodyBytes() } catch {
+        do throws(BodyError) {
+            bytes = try await exchange.nextBodyBytes()
+            try exchange.reserve(lines.unfinishedBytes + (bytes?.count ?? 0))
+        } catch {
             if case .broken = error { isBroken = true } else { refused = Problem(error) }
             isRead = true
             return

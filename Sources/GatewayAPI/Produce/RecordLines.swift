@@ -11,6 +11,8 @@ package struct RecordLines {
     private var searched = 0
     /// Lines that ended so far.
     package private(set) var lineCount = 0
+    /// What it holds of a line whose end has not come.
+    package var unfinishedBytes: Int { buffer.count }
     private var parser: RecordParser
     private let lineLimit: Int
 

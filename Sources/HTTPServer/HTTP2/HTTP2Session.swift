@@ -11,6 +11,10 @@ final class HTTP2Session {
     private var streams: [Int32: HTTP2Stream] = [:]
     /// Tasks that wait for bytes to leave; each looks again whenever some did.
     private var waiting: [UnsafeContinuation<Void, Never>] = []
+    /// Bytes of request bodies that came and wait for their handlers, and what of them the server's
+    /// budget bears.
+    private var waitingBodyBytes = 0
+    private var reservedBytes = 0
     /// It is given up: nothing more is read.
     private var isEnding = false
     private lazy var drainTimer = WheelTimer { [unowned self] in refuseNewStreams() }
@@ -114,6 +118,25 @@ final class HTTP2Session {
     }
 
     // MARK: - What streams ask for
+
+    /// Takes in bytes of a body that no handler waits for yet; false where the server holds as much
+    /// as it may.
+    func hold(_ byteCount: Int) -> Bool {
+        let wanted = waitingBodyBytes + byteCount - limits.uncountedBodyBytes
+        if wanted > reservedBytes {
+            guard connection.server.budget.reserve(wanted - reservedBytes) else { return false }
+            reservedBytes = wanted
+        }
+        waitingBodyBytes += byteCount
+        return true
+    }
+
+    func letGo(_ byteCount: Int) {
+        waitingBodyBytes -= byteCount
+        let wanted = max(0, waitingBodyBytes - limits.uncountedBodyBytes)
+        connection.server.budget.add(wanted - reservedBytes)
+        reservedBytes = wanted
+    }
 
     /// Returns when there is a reason to look again how much is unsent.
     func somethingLeft() async {

@@ -17,6 +17,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
 
     // The request's body: what came and is not yet taken.
     private var body: [UInt8] = []
+    /// The server had no room for some of it: the rest is of no use either.
+    private var isBodyLost = false
     private var isBodyComplete: Bool
     private var mustContinue = false
     private var failure: ProtocolProblem?
@@ -89,6 +91,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
         while true {
             if failure != nil { throw .broken }
+            if isBodyLost { throw .noMemory }
             if !body.isEmpty { return takeBody() }
             if isBodyComplete { return nil }
             if isClosed { throw .broken }
@@ -104,6 +107,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
             taken = Array(body[..<(64 << 10)])
             body.removeFirst(64 << 10)
         }
+        session.letGo(taken.count)
         if !isClosed { codec.consume(id, taken.count) }
         connection.flushSoon()
         return taken
@@ -148,12 +152,22 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         if let declared = declaredBodyLength, exchange.receivedBodyBytes > declared {
             failure = .malformedRequest
         }
-        if answer == .finished {
-            discard(bytes.count)
-        } else {
+        if answer == .finished || isBodyLost { return discard(bytes.count) }
+        if session.hold(bytes.count) {
             body.append(contentsOf: bytes)
-            resumeBodyWaiter()
+        } else {
+            isBodyLost = true
+            discard(bytes.count + dropBody())
         }
+        resumeBodyWaiter()
+    }
+
+    /// Lets go of what came and was not taken; returns how much that was.
+    private func dropBody() -> Int {
+        let byteCount = body.count
+        body = []
+        session.letGo(byteCount)
+        return byteCount
     }
 
     /// Nobody will take it: other streams must not wait for its share of the window, and the client
@@ -207,8 +221,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     /// What came of a body that will not be read does not hold up other streams.
     private func finishAnswer() {
         answer = .finished
-        let unread = body.count
-        body = []
+        let unread = dropBody()
         if unread > 0, !isClosed { discard(unread) }
     }
 
@@ -329,8 +342,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         isClosed = true
         setStallDeadline(false)
         loop.timers.cancel(bodyTimer)
-        if !body.isEmpty { codec.consumeConnection(body.count) }
-        body = []
+        let unread = dropBody()
+        if unread > 0 { codec.consumeConnection(unread) }
         armed.wake()
         resumeBodyWaiter()
         session.resumeWaiting()
