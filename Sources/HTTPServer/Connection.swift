@@ -42,6 +42,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var bytesSinceYield = 0
     var writeWaiter: UnsafeContinuation<Void, Never>?
     private var isParked = false
+    private var pipelinedSinceYield = 0
 
     /// Nothing more can be received or sent.
     private(set) var isBroken = false
@@ -113,8 +114,12 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
                 isParked = true
                 return
             }
-            // Who sent the next request already lets those with a single one come first.
-            if unreadBytes > 0 { return loop.afterOthers(goOn) }
+            // Who sent many requests at once lets those with a single one come between.
+            pipelinedSinceYield = unreadBytes == 0 ? 0 : pipelinedSinceYield + exchange.sentBytes
+            if pipelinedSinceYield > limits.pipelinedTurnBytes {
+                pipelinedSinceYield = 0
+                return loop.afterOthers(goOn)
+            }
         }
         await end(mustLinger: mustLinger)
     }

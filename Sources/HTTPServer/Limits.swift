@@ -42,7 +42,9 @@ package struct Limits: Sendable {
     /// Unsent bytes of a stream beyond which its handler waits.
     package var streamBufferBytes = 256 << 10
     /// Unsent bytes of an answer beyond which the next pipelined request waits.
-    package var pipelinedBytes = 1 << 10
+    package var pipelinedBytes = 2 << 10
+    /// Bytes of a connection's pipelined answers after which others come first.
+    package var pipelinedTurnBytes = 2 << 10
     /// What is read at a time where a head is expected: the requests behind it wait in the kernel.
     package var headReadBytes = 2 << 10
     /// Bytes that a connection's socket holds and its client has no room for.
