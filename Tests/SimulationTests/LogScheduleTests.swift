@@ -64,10 +64,27 @@ struct BitFlipTests {
         }
     }
 
-    @Test func `an index that is trusted blindly is found`() async throws {
-        let flips = try BitFlips(.timeindex, byteCount: 600, trustsIndexes: true)
+    /// Where a start or a read goes through the whole log, which is the same for each bit, the
+    /// flips of a large file end.
+    @Test(arguments: [BitFlips.Target.index, .timeindex, .checkpoint])
+    func `of a large file as well, and most are not believed`(target: BitFlips.Target) async throws
+    {
+        let flips = try BitFlips(target, byteCount: 4200)
+        var traces: [UInt64] = []
+        for bit in stride(from: 1, to: flips.bitCount, by: 997) {
+            let outcome = await flips.flip(bit)
+            #expect(outcome.failure == nil)
+            traces.append(outcome.trace)
+        }
+        #expect(traces.count { $0 == 3 } > traces.count * 9 / 10)
+    }
+
+    @Test(arguments: [600, 4200])
+    func `an index that is trusted blindly is found`(byteCount: Int) async throws {
+        let flips = try BitFlips(.timeindex, byteCount: byteCount, trustsIndexes: true)
         var failures = 0
-        for bit in stride(from: 0, to: flips.bitCount, by: 7) {
+        for bit in stride(from: 0, to: flips.bitCount, by: byteCount / 80)
+        where byteCount == 600 || bit % 509 > 0 {
             if await flips.flip(bit).failure != nil { failures += 1 }
         }
         #expect(failures > 0)
