@@ -1,9 +1,9 @@
 import ArgumentParser
 import Simulation
 
-/// `millrace-sim flip`: each bit of each kind of file. On one core, of files of 64 KiB: `index` and
-/// `timeindex` 2 minutes each, the logs 5, `checkpoint` 20 and `chain`, for each bit a recovery of
-/// 13 MiB, 45.
+/// `millrace-sim flip`: each bit of each kind of file. Of files of 64 KiB, on one core: `index` and
+/// `timeindex` 2 minutes each, `log` and `unvouchedLog` 6, `checkpoint` and `chain`, for each bit a
+/// recovery of 13 MiB, 35.
 struct FlipCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "flip", abstract: "Every bit of a partition's files, flipped once.")
