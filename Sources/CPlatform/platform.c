@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CPlatform.h"
+#include <malloc.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
@@ -89,6 +90,8 @@ void millrace_name_thread(const char *name) {
     strncpy(shortened, name, sizeof shortened - 1);
     pthread_setname_np(pthread_self(), shortened);
 }
+
+int millrace_limit_arenas(int count) { return mallopt(M_ARENA_MAX, count); }
 
 int millrace_accept(int listener, uint8_t address[16]) {
     struct sockaddr_storage peer;

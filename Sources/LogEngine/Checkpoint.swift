@@ -11,7 +11,7 @@ import Platform
 ///     16     8  logStart           the first offset that may be read
 ///     24     8  nextOffset         no record to come has a lower one
 ///     32     8  recoveryPoint      base offset; segments before it were synced whole
-///     40     8  gapsAllowedBefore  compaction may have left gaps below this offset
+///     40     8  gapsAllowedBefore  below this offset some may be in no batch
 ///     48     4  segmentCount
 ///     52    40  each segment:      base, byteCount, maxTimestamp, idle milliseconds, checksum of
 ///                                  the index files (-1: not known)

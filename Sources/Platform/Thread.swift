@@ -7,6 +7,10 @@ package func currentThread() -> UInt { UInt(pthread_self()) }
 /// Processors that are online, at least 1.
 package func coreCount() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
+/// Has malloc keep an arena for each core and not eight, before threads are started: each keeps up
+/// to 64 MiB that large pages were made in, also when nobody reads any more.
+package func limitMemoryArenas() { _ = millrace_limit_arenas(Int32(clamping: coreCount())) }
+
 /// Keeps the calling thread, a worker and never an event loop, from running for a while.
 package func pauseThread(for duration: Duration) {
     usleep(UInt32(max(0, min(duration.components.attoseconds / 1_000_000_000_000, 999_999))))

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Logging
+import Platform
 
 /// `millrace serve`: options, wiring, and the life of the server from its first line to its drain.
 struct Serve: ParsableCommand {
@@ -104,6 +105,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
+        limitMemoryArenas()
         let descriptorLimit = Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in

@@ -14,14 +14,21 @@ extension LogSchedule {
         let name = Self.directory + "/" + names[random.below(names.count)]
         let other = Self.directory + "/" + names[random.below(names.count)]
         var bytes = disk.content(name) ?? []
+        let change: String
         switch random.below(5) {
         case 0, 1:
+            change = "a bit of \(name) flipped"
             guard !bytes.isEmpty else { return }
             bytes[random.below(bytes.count)] ^= 1 << UInt8(random.below(8))
             disk.setContent(name, bytes)
-        case 2: disk.setContent(name, Array(bytes.prefix(random.below(bytes.count + 1))))
-        case 3: try disk.remove(name)
+        case 2:
+            change = "\(name) was cut short"
+            disk.setContent(name, Array(bytes.prefix(random.below(bytes.count + 1))))
+        case 3:
+            change = "\(name) was removed"
+            try disk.remove(name)
         default:
+            change = "\(name) was exchanged for \(other)"
             let content = disk.content(other) ?? []
             disk.setContent(other, bytes)
             disk.setContent(name, content)
@@ -31,17 +38,17 @@ extension LogSchedule {
                 Self.directory, disk: planted, time: time, workers: workers, options: options,
                 progress: { _ in })
         } catch {
-            throw Broken("after \(name) was changed the start was refused: \(error)")
+            throw Broken("after \(change) the start was refused: \(error)")
         }
         let end = partition.highWatermark.value
         let isTold = partition.failure != nil
         try promise(
-            isTold || end >= promised, "\(name) was changed and \(end) of \(promised) are there")
+            isTold || end >= promised, "\(change) and \(end) of \(promised) are there")
         let start = partition.logStart.value
-        try promise(isTold || start <= logStart, "\(name) was changed and records are deleted")
+        try promise(isTold || start <= logStart, "\(change) and records are deleted")
         do throws(LogError) { try await read(from: start, to: end) } catch {
             if case .damaged = error { return }
-            throw Broken("after \(name) was changed: \(error)")
+            throw Broken("after \(change): \(error)")
         }
     }
 }

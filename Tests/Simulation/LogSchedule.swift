@@ -32,6 +32,7 @@ package struct LogSchedule {
     var nextKey: Int64 = 0
     private let hasIdentities: Bool
     let memory = Memory()
+    var passes = Passes()
     var trace = Trace()
 
     /// Instead of faults by chance, one of the calls fails, once or until the program ends.
@@ -52,10 +53,13 @@ package struct LogSchedule {
     struct Value: Equatable {
         var id: Int64
         var byteCount: Int
+        /// Of a compacted partition.
+        var key: Int?
+        var isTombstone = false
     }
 
     private enum Step {
-        case append, acknowledge, check, delete, retain, wait, stop, kill, crash
+        case append, acknowledge, check, delete, retain, compact, wait, stop, kill, crash
     }
 
     /// Runs the schedule of a seed; the reason says the first promise that was broken.
@@ -95,6 +99,11 @@ package struct LogSchedule {
         options.retentionBytes = random.below(3) == 0 ? 3000 : nil
         options.retentionMs = random.below(4) == 0 ? 60_000 : nil
         hasIdentities = random.below(3) > 0
+        if seed % 4 == 3 {
+            options.isCompacted = true
+            options.segmentBytes = min(options.segmentBytes, 1200)
+            options.deleteRetentionMs = Self.deleteRetentionMs
+        }
         Self.arm(disk, fixed, memory)
         do throws(LogError) {
             partition = try Self.open(planted, time, workers, options)
@@ -132,7 +141,8 @@ package struct LogSchedule {
     }
 
     private mutating func run() async throws {
-        for _ in 0..<12 + random.below(24) {
+        // Passes need closed segments.
+        for _ in 0..<12 + random.below(options.isCompacted ? 60 : 24) {
             let step = step()
             trace.add(Int64(disk.operationCount))
             if random.below(10) == 0, step != .crash, fixed == nil { failSoon() }
@@ -149,7 +159,8 @@ package struct LogSchedule {
     }
 
     private mutating func step() -> Step {
-        switch random.below(24) {
+        if options.isCompacted, random.below(6) == 0 { return .compact }
+        return switch random.below(24) {
         case 0..<10: .append
         case 10..<15: .acknowledge
         case 15, 16: .check
@@ -178,6 +189,7 @@ package struct LogSchedule {
         case .check: try await check(mayFail: true)
         case .delete: await deleteRecords()
         case .retain: await retain()
+        case .compact: try await compact()
         case .wait: time.advance(by: .seconds(30))
         case .stop, .kill, .crash: try await end(step)
         }
@@ -212,20 +224,40 @@ package struct LogSchedule {
         (0...random.below(4)).map { _ in
             defer { nextID += 1 }
             let size = random.below(30) == 0 ? random.below(9000) : random.below(200)
-            return Value(id: nextID, byteCount: 8 + size)
+            guard options.isCompacted else { return Value(id: nextID, byteCount: 8 + size) }
+            return Value(
+                id: nextID, byteCount: 8 + size, key: random.below(8),
+                isTombstone: random.below(4) == 0)
         }
     }
 
     func builder(of values: [Value], baseTimestamp: Int64? = nil) -> RecordBatchBuilder {
         var builder = RecordBatchBuilder(baseTimestamp: baseTimestamp)
         for value in values {
-            var bytes = [UInt8](
-                repeating: UInt8(truncatingIfNeeded: value.id), count: value.byteCount)
-            bytes.setBigEndian(value.id, at: 0)
-            let timestamp = 1_700_000_000_000 + value.id * 611_953 % 1_000_000
-            builder.append(timestamp: timestamp, key: nil, value: bytes.span)
+            let bytes = Self.bytes(of: value)
+            let timestamp = Self.timestamp(value)
+            let key = [UInt8(value.key ?? 0)]
+            if value.key == nil {
+                builder.append(timestamp: timestamp, key: nil, value: bytes.span)
+            } else if value.isTombstone {
+                builder.append(timestamp: timestamp, key: key.span, value: nil)
+            } else {
+                builder.append(timestamp: timestamp, key: key.span, value: bytes.span)
+            }
         }
         return builder
+    }
+
+    private static func bytes(of value: Value) -> [UInt8] {
+        var bytes = [UInt8](
+            repeating: UInt8(truncatingIfNeeded: value.id), count: value.byteCount)
+        bytes.setBigEndian(value.id, at: 0)
+        return bytes
+    }
+
+    /// In any order, and no two alike.
+    static func timestamp(_ value: Value) -> Int64 {
+        1_700_000_000_000 + value.id * 611_953 % 1_000_000
     }
 
     mutating func set(_ values: [Value], from base: Int64) {
@@ -279,8 +311,9 @@ package struct LogSchedule {
         if step == .stop {
             do throws(LogError) { try partition.close() } catch { trace.add(8) }
         } else if random.below(2) == 0, fixed == nil {
-            let last = disk.operationCount + random.below(8)
+            let last = disk.operationCount + random.below(options.isCompacted ? 60 : 8)
             Self.inject(.inputOutput, at: last, isSticky: true, disk, memory)
+            if options.isCompacted { try await compact() }
         }
         workers.runPending()
         // What a round that ended well has shown is promised as well.
@@ -358,7 +391,17 @@ package struct LogSchedule {
 
     /// Reads all and compares.
     func read(from start: Int64, to end: Int64) async throws(LogError) {
+        let found = try await collect(from: start, to: end)
+        guard options.isCompacted, partition.failure == nil, start < end else { return }
+        try judge(found, from: start, to: end)
+        try await judgePlaces(found, from: start, to: end)
+    }
+
+    /// The offsets of the records there are, each as it was appended; but for a compacted partition
+    /// without gaps.
+    func collect(from start: Int64, to end: Int64) async throws(LogError) -> [Int64] {
         var random = random
+        var found: [Int64] = []
         var next = start
         while next < end {
             let bytes = try await partition.read(
@@ -366,16 +409,25 @@ package struct LogSchedule {
             var reader = RecordBatchReader(bytes)
             let before = next
             while let record = try reader.next() {
-                guard record.offset.value >= next else { continue }
-                let found = record.value.map { reader.bytes[$0] } ?? []
-                let wanted = appended[Int(next)]
-                let isRight =
-                    record.offset.value == next && found.count == wanted.byteCount
-                    && Array(found).span.int64(at: 0) == wanted.id
-                guard isRight else { throw .failed("offset \(next) holds another record") }
-                next += 1
+                let offset = record.offset.value
+                guard offset >= next else { continue }
+                guard offset == next || options.isCompacted, offset < end,
+                    isRight(record, in: reader.bytes)
+                else { throw .failed("offset \(next) holds another record") }
+                found.append(offset)
+                next = offset + 1
             }
+            if options.isCompacted { next = max(next, reader.nextOffset.value) }
             guard next > before else { throw .failed("a read at \(next) brought nothing") }
         }
+        return found
+    }
+
+    private func isRight(_ record: Record, in bytes: [UInt8]) -> Bool {
+        let wanted = appended[Int(record.offset.value)]
+        let value = wanted.isTombstone ? nil : Self.bytes(of: wanted)
+        return record.value.map { Array(bytes[$0]) } == value
+            && record.key.map { Array(bytes[$0]) } == wanted.key.map { [UInt8($0)] }
+            && record.timestamp == Self.timestamp(wanted)
     }
 }

@@ -1,3 +1,4 @@
+import LogEngine
 package import Platform
 package import TestSupport
 import Synchronization
@@ -15,6 +16,12 @@ package final class PlantedDisk: Disk {
         case lostDirectorySync
         /// A rename is seen before what was renamed is synced.
         case unsyncedCheckpoint
+        /// What compaction has written is put in place before it is synced.
+        case unsyncedDraft
+        /// Of what it writes the records of one batch are missing.
+        case lostRecords
+        /// Tombstones are taken to have stood for their time.
+        case agedTombstones
     }
 
     private let base: SimulatedDisk
@@ -30,6 +37,7 @@ package final class PlantedDisk: Disk {
         switch fault {
         case .skippedSync where path.hasSuffix(".log"): return
         case .unsyncedCheckpoint where path.hasSuffix("checkpoint.tmp"): return
+        case .unsyncedDraft where path.hasSuffix(".cleaned"): return
         case .earlyAcknowledgement where path.hasSuffix(".log"):
             late.withLock { $0.append(file) }
         default: try file.sync()
@@ -53,6 +61,35 @@ package final class PlantedDisk: Disk {
     fileprivate func truncate(_ file: any DiskFile, to byteCount: Int64) throws(DiskError) {
         if fault == .keptTail, byteCount > 0 { return }
         try file.truncate(to: byteCount)
+    }
+
+    /// What is written instead of `bytes`.
+    fileprivate func written(_ bytes: [UInt8], _ path: String) -> [UInt8] {
+        guard fault == .lostRecords, path.hasSuffix(".cleaned") else { return bytes }
+        var (bytes, start) = (bytes, 0)
+        while let header = RecordBatchHeader(bytes.span, at: start) {
+            let end = start + header.batchByteCount
+            if header.recordCount > 0, end <= bytes.count {
+                bytes.setBigEndian(UInt32(0), at: start + 57)
+                let checksum = crc32c(bytes.span.extracting(start + 21..<end))
+                bytes.setBigEndian(checksum, at: start + 17)
+                break
+            }
+            start = end
+        }
+        return bytes
+    }
+
+    /// What is read instead of `bytes`: of how far a partition is compacted, the offset before
+    /// which tombstones may go.
+    fileprivate func found(_ bytes: [UInt8], _ path: String) -> [UInt8] {
+        guard fault == .agedTombstones, path.hasSuffix("/compaction"), bytes.count >= 44 else {
+            return bytes
+        }
+        var bytes = bytes
+        bytes.setBigEndian(Int64.max, at: 32)
+        bytes.setBigEndian(crc32c(bytes.span.extracting(12..<bytes.count)), at: 8)
+        return bytes
     }
 
     package func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any DiskFile {
@@ -91,10 +128,13 @@ private final class PlantedFile: DiskFile {
     func byteCount() throws(DiskError) -> Int64 { try base.byteCount() }
     func write(_ bytes: Span<UInt8>, at position: Int64) throws(DiskError) {
         disk.catchUp()
-        try base.write(bytes, at: position)
+        var copy: [UInt8] = []
+        copy.append(bytes)
+        try base.write(disk.written(copy, path).span, at: position)
     }
     func read(into bytes: inout [UInt8], count: Int, at position: Int64) throws(DiskError) {
         try base.read(into: &bytes, count: count, at: position)
+        bytes = disk.found(bytes, path)
     }
     func readIfCached(
         into bytes: inout [UInt8], count: Int, at position: Int64

@@ -3,7 +3,8 @@ import Testing
 
 /// R1 in small; `millrace-sim log` runs as many as one likes.
 struct LogScheduleTests {
-    /// Pitfalls 1, 4, 5, 7, 8, 9, 12, 16, 17, 24 and 31, faults 1 to 19.
+    /// Pitfalls 1, 4, 5, 7, 8, 9, 12, 13, 14, 16, 17, 24 and 31, faults 1 to 19; every fourth
+    /// partition is compacted.
     @Test(arguments: 0..<8)
     func `no schedule of crashes and faults breaks a promise of a partition`(block: UInt64) async {
         for seed in block * 50..<(block + 1) * 50 {
@@ -33,7 +34,8 @@ struct LogScheduleTests {
 
 /// R2: `millrace-sim faults` runs more workloads.
 struct FaultSweepTests {
-    @Test(arguments: [7, 11] as [UInt64])
+    /// The second is of a compacted partition.
+    @Test(arguments: [8, 11] as [UInt64])
     func `each call of a workload may fail in each way, once or for good`(seed: UInt64) async {
         let report = await FaultSweep.run(seed: seed)
         #expect(report.callCount > 250)
@@ -62,10 +64,27 @@ struct BitFlipTests {
         }
     }
 
-    @Test func `an index that is trusted blindly is found`() async throws {
-        let flips = try BitFlips(.timeindex, byteCount: 600, trustsIndexes: true)
+    /// Where a start or a read goes through the whole log, which is the same for each bit, the
+    /// flips of a large file end.
+    @Test(arguments: [BitFlips.Target.index, .timeindex, .checkpoint])
+    func `of a large file as well, and most are not believed`(target: BitFlips.Target) async throws
+    {
+        let flips = try BitFlips(target, byteCount: 4200)
+        var traces: [UInt64] = []
+        for bit in stride(from: 1, to: flips.bitCount, by: 997) {
+            let outcome = await flips.flip(bit)
+            #expect(outcome.failure == nil)
+            traces.append(outcome.trace)
+        }
+        #expect(traces.count { $0 == 3 } > traces.count * 9 / 10)
+    }
+
+    @Test(arguments: [600, 4200])
+    func `an index that is trusted blindly is found`(byteCount: Int) async throws {
+        let flips = try BitFlips(.timeindex, byteCount: byteCount, trustsIndexes: true)
         var failures = 0
-        for bit in stride(from: 0, to: flips.bitCount, by: 7) {
+        for bit in stride(from: 0, to: flips.bitCount, by: byteCount / 80)
+        where byteCount == 600 || bit % 509 > 0 {
             if await flips.flip(bit).failure != nil { failures += 1 }
         }
         #expect(failures > 0)

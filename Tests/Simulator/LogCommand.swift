@@ -1,8 +1,8 @@
 import ArgumentParser
 import Simulation
 
-/// `millrace-sim log`: partitions, and every sixteenth time a whole backend, over a disk that
-/// fails and forgets.
+/// `millrace-sim log`: partitions, every fourth of them compacted, and every sixteenth time a whole
+/// backend, over a disk that fails and forgets.
 struct LogCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "log", abstract: "Crashes and faults under the log and the embedded backend.")

@@ -65,11 +65,20 @@ package final class SimulatedDisk: Disk {
     /// Stands for a directory where a file's number would be.
     private static let directoryMark = -1
 
-    fileprivate let state = Mutex(State())
+    fileprivate let state: Mutex<State>
     private let syncGate = Gate()
     private let losesDirectories: Bool
 
-    package init(losesDirectories: Bool = false) { self.losesDirectories = losesDirectories }
+    package init(losesDirectories: Bool = false) {
+        self.losesDirectories = losesDirectories
+        state = Mutex(State())
+    }
+
+    /// What another holds, without copying it: content is shared until one of them changes it.
+    package init(sharing other: SimulatedDisk) {
+        losesDirectories = other.losesDirectories
+        state = Mutex(other.state.withLock { $0 })
+    }
 
     // MARK: - What tests do
 

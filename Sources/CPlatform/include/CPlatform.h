@@ -16,6 +16,9 @@ ssize_t millrace_pread_nowait(int descriptor, void *bytes, size_t count, off_t p
 /// Names the calling thread in `top -H`; Linux keeps 15 bytes.
 void millrace_name_thread(const char *name);
 
+/// Lets malloc keep at most `count` arenas; 0 where that was refused.
+int millrace_limit_arenas(int count);
+
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC: a descriptor, or -1 with errno. `address` takes the
 /// peer's 16 bytes of IPv6, an IPv4 address mapped into them.
 int millrace_accept(int listener, uint8_t address[16]);

@@ -3,7 +3,8 @@ import Platform
 /// Decides which records of a batch stay, and writes the batch again without the others.
 ///
 /// As Kafka's cleaner: a batch keeps its base offset, last offset, producer id, epoch and sequence,
-/// whatever goes from inside it; each record that stays keeps its bytes.
+/// whatever goes from inside it; each record that stays keeps its bytes. Other than there a batch
+/// without records fills the place of those that go whole.
 struct BatchFilter {
     let hash: KeyHash
     let map: OffsetMap
@@ -21,6 +22,8 @@ struct BatchFilter {
     private(set) var changedCount = 0
     /// A batch in a codec we cannot read has passed: a later tombstone may end one of its records.
     private var hasUnreadable = false
+    /// Behind what was written of the segment so far.
+    private var next: Int64 = 0
 
     init(
         hash: KeyHash, map: OffsetMap, mapEnd: Int64, logStart: Int64, expiredBefore: Int64,
@@ -34,36 +37,62 @@ struct BatchFilter {
         self.lastBatches = lastBatches
     }
 
-    /// Appends to `output` what stays of a checked batch. `isLast`: nothing follows in its segment,
-    /// so at least its header stays, and no offset is without a batch at or behind it.
+    /// A segment with this base offset begins.
+    mutating func begin(at base: Int64) { next = base }
+
+    /// Appends to `output` what stays of a checked batch. `isLast`: nothing follows in its segment.
     mutating func write(
         _ batch: [UInt8], _ header: RecordBatchHeader, isLast: Bool, to output: inout [UInt8]
     ) throws(LogError) {
-        let before = output.count
-        if header.isControl || !header.codec.isReadable {
-            hasUnreadable = hasUnreadable || !header.isControl
-            output.append(batch.span)
+        if let rest = try rest(of: batch, header) {
+            fill(before: header.baseOffset, batch, to: &output)
+            output.append(rest.span)
+            next = header.nextOffset
+            if header.producerID >= 0 { holdsProducers = true }
+            if rest != batch { changedCount += 1 }
         } else {
-            var reader = RecordBatchReader(batch)
-            var kept: [Range<Int>] = []
-            var maxTimestamp = Int64.min
-            while let record = try reader.next() {
-                guard keeps(record, in: reader.bytes.span) else { continue }
-                kept.append(record.encoded)
-                maxTimestamp = max(maxTimestamp, record.timestamp)
-            }
-            if kept.count == Int(header.recordCount), !kept.isEmpty {
-                output.append(batch.span)
-            } else if !kept.isEmpty {
-                output.append(
-                    Self.rewrite(batch, header, reader.bytes.span, kept, maxTimestamp).span)
-            } else if isLast || lastBatches.mustKeep(header) {
-                output.append(Self.emptied(batch).span)
-            }
+            let isFiller = header.recordCount == 0 && header.producerID < 0
+            if !isFiller { changedCount += 1 }
+            if isLast { fill(before: header.nextOffset, batch, to: &output) }
         }
-        if output.count > before, header.producerID >= 0 { holdsProducers = true }
-        let isSame = output.count - before == batch.count && output[before...].elementsEqual(batch)
-        if !isSame { changedCount += 1 }
+    }
+
+    /// nil where nothing of the batch stays.
+    private mutating func rest(
+        of batch: [UInt8], _ header: RecordBatchHeader
+    ) throws(LogError) -> [UInt8]? {
+        guard !header.isControl, header.codec.isReadable else {
+            hasUnreadable = hasUnreadable || !header.isControl
+            return batch
+        }
+        var reader = RecordBatchReader(batch)
+        var kept: [Range<Int>] = []
+        var maxTimestamp = Int64.min
+        while let record = try reader.next() {
+            guard keeps(record, in: reader.bytes.span) else { continue }
+            kept.append(record.encoded)
+            maxTimestamp = max(maxTimestamp, record.timestamp)
+        }
+        if kept.isEmpty { return lastBatches.mustKeep(header) ? Self.emptied(batch) : nil }
+        if kept.count == Int(header.recordCount) { return batch }
+        return Self.rewrite(batch, header, reader.bytes.span, kept, maxTimestamp)
+    }
+
+    /// Puts one batch without records in the place of those that went, so that every offset is in
+    /// some batch: the checksum does not cover a batch's base offset, and where gaps may be nobody
+    /// would notice that a flipped bit has moved it.
+    private mutating func fill(before end: Int64, _ model: [UInt8], to output: inout [UInt8]) {
+        guard end > next else { return }
+        var bytes = Array(model[..<RecordBatchHeader.byteCount])
+        bytes.setBigEndian(next, at: 0)
+        (bytes[21], bytes[22]) = (0, 0)
+        bytes.setBigEndian(UInt32(truncatingIfNeeded: end - 1 - next), at: 23)
+        // Two timestamps, producer id, epoch and base sequence: all -1 for none.
+        for index in 27..<57 { bytes[index] = 0xFF }
+        bytes.setBigEndian(UInt32(0), at: RecordBatchHeader.recordCountStart)
+        RecordBatchHeader.seal(&bytes)
+        output.append(bytes.span)
+        next = end
     }
 
     private mutating func keeps(_ record: Record, in bytes: Span<UInt8>) -> Bool {

@@ -128,6 +128,7 @@ struct CompactionPass {
         let (base, changedBefore) = (first.segment.base, filter.changedCount)
         let draft = try partition.createDraft(base)
         var output = SegmentDraft(draft, base: base)
+        filter.begin(at: base)
         do throws(LogError) {
             for (index, input) in group.enumerated() {
                 var position: Int64 = 0
@@ -187,16 +188,17 @@ struct SegmentDraft {
         self.base = base
     }
 
-    /// Takes in the batch that was added to `pending` at `start`, if one was.
+    /// Takes in the batches that were added to `pending` at `start`.
     mutating func count(from start: Int) throws(LogError) {
-        guard pending.count > start, let header = RecordBatchHeader(pending.span, at: start) else {
-            return
+        var start = start
+        while let header = RecordBatchHeader(pending.span, at: start) {
+            indexes.add(
+                relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
+                position: byteCount, byteCount: header.batchByteCount)
+            maxTimestamp = max(maxTimestamp, header.maxTimestamp)
+            byteCount += Int64(header.batchByteCount)
+            start += header.batchByteCount
         }
-        indexes.add(
-            relativeOffset: header.lastOffset - base, maxTimestamp: header.maxTimestamp,
-            position: byteCount, byteCount: header.batchByteCount)
-        maxTimestamp = max(maxTimestamp, header.maxTimestamp)
-        byteCount += Int64(header.batchByteCount)
         if pending.count >= Limits.scanChunk { try flush() }
     }
 

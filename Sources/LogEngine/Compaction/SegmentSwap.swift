@@ -98,9 +98,7 @@ extension PartitionState {
         segment.generation = generations
         segment.isInPlace = false
         segments.replaceSubrange(first..<first + swap.replaced.count, with: [segment])
-        gapsAllowedBefore = max(gapsAllowedBefore, swap.end)
-        let range = swap.segment.base..<swap.end
-        marks.remove(segments: range)
+        marks.remove(segments: swap.segment.base..<swap.end)
     }
 }
 
