@@ -8,28 +8,25 @@ extension Partition {
     ///
     /// Tries without waiting for the disk, and only then takes a worker.
     package func read(from offset: Offset, maxBytes: Int) async throws(LogError) -> [UInt8] {
-        let limit = min(max(maxBytes, 1), Limits.readBytes)
-        if let bytes = try fetch(from: offset.value, maxBytes: limit, mayWait: false) {
-            return bytes
-        }
+        if let bytes = try readNow(from: offset, maxBytes: maxBytes) { return bytes }
         let result = await workers.value {
             Result { () throws(LogError) in
-                try self.fetch(from: offset.value, maxBytes: limit, mayWait: true)
+                try self.fetch(from: offset.value, maxBytes: maxBytes, mayWait: true)
             }
         }
         return try result.get() ?? []
     }
 
-    /// Whether a read from `offset` would be empty now; throws as it does.
-    package func isAtEnd(_ offset: Offset) throws(LogError) -> Bool {
-        try locate(offset.value) == nil
+    /// The same as far as it can be read at once; nil where the disk would have to be waited for.
+    package func readNow(from offset: Offset, maxBytes: Int) throws(LogError) -> [UInt8]? {
+        try fetch(from: offset.value, maxBytes: maxBytes, mayWait: false)
     }
 
-    /// nil where `mayWait` is false and the disk would have to be waited for.
     private func fetch(
         from offset: Int64, maxBytes: Int, mayWait: Bool
     ) throws(LogError) -> [UInt8]? {
         guard var place = try locate(offset) else { return [] }
+        let maxBytes = min(max(maxBytes, 1), Limits.readBytes)
         var reading = BatchReading(offset: offset, maxBytes: maxBytes)
         var isIndexFresh = false
         while true {

@@ -160,10 +160,9 @@ final class NamedTopic: Topic {
     }
 
     var configuration: TopicConfiguration { TopicConfiguration() }
-    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool {
-        try offset == bounds(partition).highWatermark
-    }
-
+    func readNow(
+        _ partition: Int, from offset: Offset, maxBytes: Int
+    ) throws(BackendError) -> Fetched? { throw unused }
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds {
         guard (0..<partitionCount).contains(partition) else {
             throw .unknownPartition(partition, partitionCount: partitionCount)

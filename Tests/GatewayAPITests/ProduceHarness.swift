@@ -113,14 +113,14 @@ final class MemoryTopic: Topic {
         for wakeup in waiting { wakeup.wake() }
     }
 
-    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool {
-        try offset == bounds(partition).highWatermark
-    }
-
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds {
         let end = Offset(state.withLock { $0.ends[partition] })
         return PartitionBounds(logStart: Offset(0), highWatermark: end, logEnd: end)
     }
+
+    func readNow(
+        _ partition: Int, from offset: Offset, maxBytes: Int
+    ) throws(BackendError) -> Fetched? { nil }
 
     func read(
         _ partition: Int, from offset: Offset, maxBytes: Int

@@ -94,9 +94,14 @@ final class EmbeddedTopic: Topic {
         } catch { throw translate(error) }
     }
 
-    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool {
+    func readNow(
+        _ partition: Int, from offset: Offset, maxBytes: Int
+    ) throws(BackendError) -> Fetched? {
         let log = try self.partition(partition)
-        do { return try log.isAtEnd(offset) } catch { throw translate(error) }
+        do {
+            let batches = try log.readNow(from: offset, maxBytes: maxBytes)
+            return batches.map { Fetched(batches: $0, bounds: log.bounds) }
+        } catch { throw translate(error) }
     }
 
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds {

@@ -96,8 +96,9 @@ package protocol Topic: AnyObject, Sendable {
     func read(_ partition: Int, from offset: Offset, maxBytes: Int)
         async throws(BackendError) -> Fetched
 
-    /// Whether `read` would find nothing at `offset` now; throws as it does, and never waits.
-    func isAtEnd(_ partition: Int, _ offset: Offset) throws(BackendError) -> Bool
+    /// The same as far as it is there at once; nil where `read` would have to wait.
+    func readNow(_ partition: Int, from offset: Offset, maxBytes: Int)
+        throws(BackendError) -> Fetched?
 
     func bounds(_ partition: Int) throws(BackendError) -> PartitionBounds
 

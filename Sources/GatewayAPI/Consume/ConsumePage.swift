@@ -9,11 +9,8 @@ struct ConsumePage {
     let exchange: Exchange
 
     func answer(_ positions: [ReadPosition]) async throws(Problem) {
-        var pager = RecordPager(positions, tag: request.topic.cursorTag, form: .page)
+        var pager = begin(positions)
         let first = positions[0].next
-        pager.writer.beginObject()
-        pager.writer.name("records")
-        pager.writer.beginArray()
         let budget = RecordPager.Budget(
             records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
             bytes: request.maxBytes)
@@ -31,6 +28,17 @@ struct ConsumePage {
         finish(&pager, outcome, from: first)
     }
 
+    // Neither is inlined: the frame of `answer` is kept by who waits.
+    @inline(never)
+    private func begin(_ positions: [ReadPosition]) -> RecordPager {
+        var pager = RecordPager(positions, tag: request.topic.cursorTag, form: .page)
+        pager.writer.beginObject()
+        pager.writer.name("records")
+        pager.writer.beginArray()
+        return pager
+    }
+
+    @inline(never)
     private func finish(_ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from: Offset) {
         pager.writer.endArray()
         pager.writer.name("cursor")

@@ -16,6 +16,7 @@ struct ConsumeStream {
     /// Whose partitions are read: the stream is its heartbeat, and ends when they change.
     let seat: (seat: Seat, view: MemberView)?
 
+    // What is called from here is not inlined: the frame is kept by a client as long as it listens.
     func answer(from positions: [ReadPosition], tag: String?) async throws(Problem) {
         var pager = RecordPager(positions, tag: tag, form: form == .events ? .event : .line)
         var left = maxRecords ?? .max
@@ -59,6 +60,7 @@ struct ConsumeStream {
     }
 
     /// The next burst; empty when it is time to say that the stream lives, or to end it.
+    @inline(never)
     private func next(
         _ pager: inout RecordPager, _ last: RecordPager.Outcome, _ watcher: Watcher, _ left: Int
     ) async throws(Problem) -> RecordPager.Outcome {
@@ -95,6 +97,7 @@ struct ConsumeStream {
         RecordPager.Budget(records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
     }
 
+    @inline(never)
     private func start() {
         var response = Response(
             status: 200,
@@ -107,6 +110,7 @@ struct ConsumeStream {
 
     /// Hands the burst to the connection. Beyond 16 partitions only its last event carries the
     /// cursor.
+    @inline(never)
     private func flush(
         _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, _ watcher: Watcher
     ) async throws(StreamError) {
@@ -123,6 +127,7 @@ struct ConsumeStream {
         if await exchange.pace() { watcher.extend(to: exchange.now + Limits.heartbeat) }
     }
 
+    @inline(never)
     private func writeHeartbeat(_ pager: inout RecordPager) {
         let cursor = pager.cursor.text
         if form == .events {
@@ -138,6 +143,7 @@ struct ConsumeStream {
     }
 
     /// The stream ends because the assignment changes: the member polls to learn how.
+    @inline(never)
     private func writeChange(_ pager: inout RecordPager) {
         if form == .events {
             pager.writer.bytes.append(contentsOf: "event: assignment-changed\ndata: ".utf8)
@@ -150,6 +156,7 @@ struct ConsumeStream {
     }
 
     /// A stream cannot take its 200 back: the problem is its last message.
+    @inline(never)
     private func write(_ problem: Problem, to pager: inout RecordPager) {
         if form == .events {
             pager.writer.bytes.append(contentsOf: "event: problem\ndata: ".utf8)

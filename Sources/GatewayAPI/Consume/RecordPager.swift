@@ -45,8 +45,7 @@ struct RecordPager {
     private var readers: [RecordBatchReader]
     private var highWatermarks: [Offset?]
     private var recordCount = 0
-    /// Where in `writer` other requests come next.
-    private var turnEnd = 0
+    private var progress = Progress()
 
     init(_ positions: [ReadPosition], tag: String?, form: Form) {
         self.positions = positions
@@ -92,79 +91,137 @@ struct RecordPager {
 
     /// Renders the next records into `writer`: of the budget's bytes as many as the server may hold
     /// for the exchange now.
+    ///
+    /// What it waits for, it waits for here, and the rest is not inlined: a client in a long-poll
+    /// keeps the frames of its deepest wait.
+    @inline(never)
     mutating func fill(
         _ budget: Budget, for exchange: Exchange
     ) async throws(Problem) -> Outcome {
-        if isAtEnd { return Outcome() }
         let bytes = exchange.reserveAnswer(atMost: budget.bytes)
         defer { exchange.releaseAnswer(bytes) }
-        return try await fill(Budget(records: budget.records, bytes: bytes), exchange)
-    }
-
-    /// Told apart first: the frames of a read would stay with the task of who waits, 2 KiB, as they
-    /// do with one that has read before.
-    private var isAtEnd: Bool {
-        positions.allSatisfy { (try? $0.topic.isAtEnd($0.partition, $0.next)) == true }
-    }
-
-    private mutating func fill(
-        _ budget: Budget, _ exchange: Exchange
-    ) async throws(Problem) -> Outcome {
-        let bytesBefore = writer.bytes.count
-        turnEnd = bytesBefore + Limits.bytesPerTurn
-        recordCount = 0
-        var open = order()
-        for index in open { highWatermarks[index] = nil }
-        while !open.isEmpty, recordCount < budget.records {
-            var stillOpen: [Int] = []
-            for (place, index) in open.enumerated() {
-                let left = open.count - place
-                let written = writer.bytes.count - bytesBefore
-                if recordCount == budget.records || recordCount > 0 && written >= budget.bytes {
-                    return try outcome(isFull: true)
-                }
-                let share = Budget(
-                    records: max(1, (budget.records - recordCount) / left),
-                    bytes: max(1, (budget.bytes - written) / left))
-                let pageEnd = bytesBefore + budget.bytes
-                switch try await take(index, share, pageEnd: pageEnd, exchange) {
-                case .emptied: break
-                case .hasMore: stillOpen.append(index)
-                case .pageFull: return try outcome(isFull: true)
-                }
-            }
-            open = stillOpen
-        }
-        return try outcome(isFull: !open.isEmpty)
-    }
-
-    private enum Taken { case emptied, hasMore, pageFull }
-
-    /// Renders records of one partition within its share; `pageEnd` is where the page must end
-    /// unless it holds but one record.
-    private mutating func take(
-        _ index: Int, _ share: Budget, pageEnd: Int, _ exchange: Exchange
-    ) async throws(Problem) -> Taken {
-        let recordLimit = recordCount + share.records
-        let byteLimit = writer.bytes.count + share.bytes
+        begin(Budget(records: budget.records, bytes: bytes))
         while true {
-            if writer.bytes.count >= turnEnd {
-                await exchange.nextTurn()
-                turnEnd = writer.bytes.count + Limits.bytesPerTurn
+            switch try proceed() {
+            case .filled(let outcome): return outcome
+            case .mustYield: await exchange.nextTurn()
+            case .mustRead(let index, let byteCount): try await read(index, byteCount)
+            }
+        }
+    }
+
+    /// How far a page has come.
+    private struct Progress {
+        var budget = Budget(records: 0, bytes: 0)
+        /// Where in `writer` the page must end unless it holds but one record.
+        var pageEnd = 0
+        /// Where in `writer` other requests come next.
+        var turnEnd = 0
+        /// Those to read from in this round, beginning at `place`, and in the next.
+        var open: [Int] = []
+        var place = 0
+        var stillOpen: [Int] = []
+        /// Up to where the one at `place` may fill; nil before it has begun.
+        var limit: Budget?
+
+        /// To the next partition.
+        mutating func goOn() {
+            limit = nil
+            place += 1
+        }
+    }
+
+    private enum Step {
+        case filled(Outcome)
+        /// Let others come first.
+        case mustYield
+        /// The disk would have to be waited for.
+        case mustRead(index: Int, byteCount: Int)
+    }
+
+    @inline(never)
+    private mutating func begin(_ budget: Budget) {
+        recordCount = 0
+        progress = Progress(
+            budget: budget, pageEnd: writer.bytes.count + budget.bytes,
+            turnEnd: writer.bytes.count + Limits.bytesPerTurn, open: order())
+        for index in progress.open { highWatermarks[index] = nil }
+    }
+
+    @inline(never)
+    private mutating func proceed() throws(Problem) -> Step {
+        while true {
+            guard progress.place < progress.open.count else {
+                progress.open = progress.stillOpen
+                progress.stillOpen = []
+                progress.place = 0
+                let isFull = !progress.open.isEmpty
+                if isFull, recordCount < progress.budget.records { continue }
+                return .filled(try outcome(isFull: isFull))
+            }
+            guard let limit = progress.limit ?? nextLimit() else {
+                return .filled(try outcome(isFull: true))
+            }
+            progress.limit = limit
+            let index = progress.open[progress.place]
+            switch try take(index, limit) {
+            case .pageFull: return .filled(try outcome(isFull: true))
+            case .mustYield: return .mustYield
+            case .mustRead(let byteCount): return .mustRead(index: index, byteCount: byteCount)
+            case .hasMore: progress.stillOpen.append(index)
+            case .emptied: break
+            }
+            progress.goOn()
+        }
+    }
+
+    /// The share of the next partition, as what `recordCount` and `writer` may come to; nil where
+    /// the page is full.
+    private func nextLimit() -> Budget? {
+        let left = progress.open.count - progress.place
+        let recordsLeft = progress.budget.records - recordCount
+        let bytesLeft = progress.pageEnd - writer.bytes.count
+        if recordsLeft == 0 || recordCount > 0 && bytesLeft <= 0 { return nil }
+        return Budget(
+            records: recordCount + max(1, recordsLeft / left),
+            bytes: writer.bytes.count + max(1, bytesLeft / left))
+    }
+
+    private enum Taken {
+        case emptied, hasMore, pageFull, mustYield
+        case mustRead(byteCount: Int)
+    }
+
+    /// Renders records of one partition up to its limit.
+    private mutating func take(_ index: Int, _ limit: Budget) throws(Problem) -> Taken {
+        while true {
+            if writer.bytes.count >= progress.turnEnd {
+                progress.turnEnd = writer.bytes.count + Limits.bytesPerTurn
+                return .mustYield
             }
             while let record = try nextRecord(index) {
                 let before = writer.bytes.count
                 render(record, index)
-                if writer.bytes.count > pageEnd, recordCount > 0 {
+                if writer.bytes.count > progress.pageEnd, recordCount > 0 {
                     writer.bytes.removeLast(writer.bytes.count - before)
                     readers[index] = RecordBatchReader([])
                     return .pageFull
                 }
                 positions[index].next = record.offset.next
                 recordCount += 1
-                if recordCount == recordLimit || writer.bytes.count >= byteLimit { return .hasMore }
+                if recordCount == limit.records || writer.bytes.count >= limit.bytes {
+                    return .hasMore
+                }
             }
-            guard try await fetch(index, share) else { return .emptied }
+            // What a page does not take is read and checked in vain; what it lacks is read next.
+            let wanted = min(
+                limit.bytes - writer.bytes.count,
+                (limit.records - recordCount) &* Limits.fetchBytesPerRecord)
+            let byteCount = min(Limits.fetchBytes, max(4096, wanted))
+            guard let isEmpty = try readNow(index, byteCount) else {
+                return .mustRead(byteCount: byteCount)
+            }
+            if isEmpty { return .emptied }
         }
     }
 
@@ -184,28 +241,41 @@ struct RecordPager {
         return nil
     }
 
-    /// Reads batches from the position; false where nothing is below the high watermark.
-    private mutating func fetch(_ index: Int, _ share: Budget) async throws(Problem) -> Bool {
-        // What a page does not take is read and checked in vain; what it lacks is fetched next.
-        let byteCount = min(
-            Limits.fetchBytes,
-            max(4096, min(share.bytes, share.records &* Limits.fetchBytesPerRecord)))
+    /// Reads batches from the position, if that is possible at once: whether there were none.
+    private mutating func readNow(_ index: Int, _ byteCount: Int) throws(Problem) -> Bool? {
         while true {
             let position = positions[index]
             do throws(BackendError) {
-                let fetched = try await position.topic.read(
+                let fetched = try position.topic.readNow(
                     position.partition, from: position.next, maxBytes: byteCount)
-                highWatermarks[index] = fetched.bounds.highWatermark
-                if fetched.batches.isEmpty { return false }
-                readers[index] = RecordBatchReader(fetched.batches)
-                return true
-            } catch {
-                guard case .offsetTrimmed(let earliest) = error, position.followsStart else {
-                    throw problem(error, position)
-                }
-                positions[index].next = earliest
-            }
+                return fetched.map { keep($0, index) }
+            } catch { try follow(error, index) }
         }
+    }
+
+    /// The same from a disk that takes its time.
+    @inline(never)
+    private mutating func read(_ index: Int, _ byteCount: Int) async throws(Problem) {
+        let position = positions[index]
+        do throws(BackendError) {
+            let fetched = try await position.topic.read(
+                position.partition, from: position.next, maxBytes: byteCount)
+            if keep(fetched, index) { progress.goOn() }
+        } catch { try follow(error, index) }
+    }
+
+    private mutating func keep(_ fetched: Fetched, _ index: Int) -> Bool {
+        highWatermarks[index] = fetched.bounds.highWatermark
+        readers[index] = RecordBatchReader(fetched.batches)
+        return fetched.batches.isEmpty
+    }
+
+    /// Goes on at the log's start where the position does; else the problem.
+    private mutating func follow(_ error: BackendError, _ index: Int) throws(Problem) {
+        guard case .offsetTrimmed(let earliest) = error, positions[index].followsStart else {
+            throw problem(error, positions[index])
+        }
+        positions[index].next = earliest
     }
 
     /// Says where, if several topics are read.

@@ -13,6 +13,7 @@ struct MemberPoll {
     let document: PollDocument
     let maxWait: Duration
 
+    // What is called from here is not inlined: the frame is kept by a member as long as it waits.
     func answer() async throws(Problem) {
         var poll = try await take(document.memberEpoch, document.commit)
         let deadline = exchange.now + min(.milliseconds(document.waitMs), maxWait)
@@ -44,6 +45,7 @@ struct MemberPoll {
 
     private enum Waited { case records, nothing, news }
 
+    @inline(never)
     private func take(
         _ epoch: Int64, _ commit: [OffsetCommit]
     ) async throws(Problem) -> GroupCoordinator.Poll {
@@ -53,6 +55,7 @@ struct MemberPoll {
         }
     }
 
+    @inline(never)
     private func lookAgain(
         _ poll: GroupCoordinator.Poll
     ) async throws(Problem) -> GroupCoordinator.Poll {
@@ -62,6 +65,7 @@ struct MemberPoll {
     }
 
     /// The answer's beginning, with what there is to read at once.
+    @inline(never)
     private func read(
         _ view: MemberView
     ) async throws(Problem) -> (pager: RecordPager, outcome: RecordPager.Outcome) {
@@ -90,6 +94,7 @@ struct MemberPoll {
     }
 
     /// As long as the client is there its member lives, which each part of the wait says anew.
+    @inline(never)
     private func wait(
         _ pager: inout RecordPager, _ outcome: inout RecordPager.Outcome, _ watcher: Watcher,
         _ poll: GroupCoordinator.Poll, until deadline: Instant
@@ -111,6 +116,7 @@ struct MemberPoll {
         }
     }
 
+    @inline(never)
     private func finish(
         _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, _ view: MemberView
     ) {
