@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from millrace import Millrace
+from millrace import Millrace, until
 
 CLIENTS = 6
 CALLS = 20
@@ -71,9 +71,9 @@ def faults(calls, log):
     return found
 
 
-def client(server, topic, dice):
-    """Appends and reads by chance; what it did."""
-    calls, known = [], 0
+def client(server, topic, dice, calls):
+    """Appends and reads by chance."""
+    known = 0
     for _ in range(CALLS):
         kind = dice.choice(["append", "keyed", "conditional", "page", "tail"])
         call = Call(start=time.monotonic())
@@ -85,8 +85,7 @@ def client(server, topic, dice):
         else:
             append(server, topic, call, kind, known, dice)
         known = max(known, call.seen)
-        calls.append(call)
-    return calls
+        calls.append(call)  # atomic
 
 
 def append(server, topic, call, kind, known, dice):
@@ -147,12 +146,15 @@ def send(server, method, path, body=None, headers={}):
     return None, None
 
 
-def history(server, topic, seed, meanwhile=lambda: None):
+def history(server, topic, seed, meanwhile=lambda calls: None):
     """All calls of some clients at a new partition."""
+    calls = []
     with ThreadPoolExecutor(CLIENTS) as pool:
-        runs = [pool.submit(client, server, topic, random.Random(f"{seed}-{n}")) for n in range(CLIENTS)]
-        meanwhile()
-        return [call for run in runs for call in run.result()]
+        runs = [pool.submit(client, server, topic, random.Random(f"{seed}-{n}"), calls) for n in range(CLIENTS)]
+        meanwhile(calls)
+        for run in runs:
+            run.result()
+    return calls
 
 
 def judge(server, topic, calls):
@@ -177,8 +179,8 @@ def test_10_histories_over_a_kill_are_linearizable(data):
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(Millrace(data))
 
-            def kill():
-                time.sleep(0.05)
+            def kill(calls):
+                until(lambda: len(calls) > CLIENTS * CALLS // 4)
                 first.kill()
                 stack.enter_context(Millrace(data, listen=f"{first.host}:{first.port}"))
 

@@ -31,7 +31,7 @@ def free_port():
 def scanned_mib(server):
     """What the last start scanned, as its log says."""
     lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-    return int([line for line in lines if line["message"] == "serving"][-1]["scannedMiB"])
+    return int([line for line in lines if line.get("message") == "serving"][-1]["scannedMiB"])
 
 
 def kill_traced(server):
