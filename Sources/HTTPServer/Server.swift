@@ -65,6 +65,7 @@ package final class Server: Sendable {
     package func start() throws(ServerError) -> String {
         try FrameCodec.checkLibrary()
         let listener = try Listener(host: configuration.host, port: configuration.port)
+        Socket.prepare(listener.descriptor, configuration.limits)
         self.listener.withLock { $0 = listener }
         for (index, loop) in loops.enumerated() { loop.start(index) }
         let first = loops[0]
@@ -123,7 +124,6 @@ package final class Server: Sendable {
                     continue
                 }
                 statistics.open.add(1)
-                Socket.prepare(descriptor, configuration.limits)
                 let turn = nextLoop.add(1, ordering: .relaxed).newValue
                 let loop = loops[turn % loops.count]
                 let connection = Connection(descriptor, address, loop, self)

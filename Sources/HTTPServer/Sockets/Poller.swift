@@ -15,7 +15,8 @@ final class Poller {
 
     private let descriptor: Int32
     private let wakeDescriptor: Int32
-    private var buffer = [epoll_event](repeating: epoll_event(), count: 256)
+    /// Few at a time: answers leave when all of them are handled.
+    private var buffer = [epoll_event](repeating: epoll_event(), count: 64)
 
     init() {
         descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))

@@ -53,7 +53,7 @@ enum Socket {
 
     static func endSending(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// What every connection is set to.
+    /// Sets a listener to what every connection is to be: on Linux they inherit it from there.
     static func prepare(_ descriptor: Int32, _ limits: Limits) {
         // Whole answers leave at once anyway: waiting for more (Nagle) only delays them.
         set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
