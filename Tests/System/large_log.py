@@ -3,7 +3,8 @@
     python Tests/System/large_log.py [--gib 10] [--directory /var/tmp]
 
 Prints a table. Records of 1 KiB in batches of 1,000 with acks=all, on 4 partitions; reads are pages of 1,000
-from random places, so that what the page cache holds counts for both alike.
+from random places, so that what the page cache holds counts for both alike. Beside each stands what the disk
+takes at that moment from plain writes of 1 MiB, each synced: some have a burst that 10 GiB use up.
 
 Memory does not grow with the log: 10 GiB are served in 30 MiB. Of the log itself there are at most 64 MiB of the
 indexes of segments that were read lately; the rest is that of answers under way, of which `--max-buffered-bytes`
@@ -12,11 +13,13 @@ large: 16 clients who read pages of 16 MiB at once leave 100 MiB."""
 
 import argparse
 import json
+import os
 import random
 import socket
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from millrace import Millrace, run
@@ -68,6 +71,22 @@ def produce(server, batches):
     return time.monotonic() - started
 
 
+def disk(directory, count=1200):
+    """Plain writes of 1 MiB, each synced, in MiB/s."""
+    piece = os.urandom(1 << 20)
+
+    def work(number):
+        with open(Path(directory) / f"plain-{number}", "wb", buffering=0) as file:
+            for _ in range(count // PARTITIONS):
+                file.write(piece)
+                os.fdatasync(file)
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(PARTITIONS) as pool:
+        list(pool.map(work, range(PARTITIONS)))
+    return count / (time.monotonic() - started)
+
+
 def read(server, pages, seed):
     """Seconds for so many pages of 1,000 records from random places."""
     client, chance = Client(server), random.Random(seed)
@@ -95,12 +114,12 @@ def main():
     sample = 400
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         data = Path(directory) / "log"
-        print("| Log | produce | read | memory |\n|---|---|---|---|")
+        print("| Log | produce | disk | read | memory |\n|---|---|---|---|---|")
 
         def row(name, server):
             rates = sorted(sample * BATCH / produce(server, sample) for _ in range(3))
             reads = sorted(200 * BATCH / read(server, 200, seed) for seed in range(3))
-            print(f"| {name} | {rates[1]:,.0f} records/s | {reads[1]:,.0f} records/s | "
+            print(f"| {name} | {rates[1]:,.0f} records/s | {disk(directory):,.0f} MiB/s | {reads[1]:,.0f} records/s | "
                   f"{memory(server)} MiB |", flush=True)
 
         with Millrace(data) as server:
