@@ -54,7 +54,7 @@ extension Connection {
 
     /// For a head: requests behind it wait in the kernel, and a body is read in larger pieces.
     func fillHead() async -> Bool {
-        await fill(atMost: max(limits.headReadBytes - unreadBytes, 1 << 10))
+        await fill(atMost: max(limits.headReadBytes - unreadBytes, limits.headReadBytes / 2))
     }
 
     var declaredBodyLength: Int? {

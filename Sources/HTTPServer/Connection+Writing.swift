@@ -4,6 +4,7 @@ extension Connection {
     // MARK: - Hot path
 
     func respond(_ response: Response) {
+        assert(loop.isOnLoop, "answered on another thread")
         guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
         if let failure { return refuse(failure) }
         sendWhole(response)

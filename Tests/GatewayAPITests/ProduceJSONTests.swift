@@ -14,6 +14,19 @@ import Testing
                 == #"{"partition":0,"offset":0,"timestamp":1700000000000,"value":{"a": 1}}"#)
     }
 
+    /// It is read beside the event loop; the answer is the loop's again, which is asserted there.
+    @Test func `a large body is answered as a small one, also where its last record is bad`() throws
+    {
+        let harness = try ProduceHarness()
+        let records = String(repeating: #"{"value":1},"#, count: 20_000)
+        let refused = harness.produce(#"{"records":[\#(records){"x":1}]}"#)
+        #expect(refused.status == 400)
+        #expect(refused.body.contains(#""recordIndex":20000"#))
+        let answer = harness.produce(#"{"records":[\#(records){"value":2}]}"#)
+        #expect(answer.status == 200)
+        #expect(answer.body.hasSuffix(#"{"partition":0,"offset":20000}]}"#))
+    }
+
     @Test func `offsets stand in the order of the records over several partitions`() throws {
         let harness = try ProduceHarness(partitions: 3)
         let answer = harness.produce(

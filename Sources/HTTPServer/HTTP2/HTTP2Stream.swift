@@ -189,6 +189,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     // MARK: - The answer
 
     func respond(_ response: Response) {
+        assert(loop.isOnLoop, "answered on another thread")
         guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
         if let failure { return refuse(failure) }
         send(response)
