@@ -173,7 +173,7 @@ extension Connection {
     func flush() {
         var progressed = false
         while outputStart < output.count, isWritable, !isBroken {
-            switch Socket.send(descriptor, output, from: outputStart) {
+            switch Socket.send(descriptor, output, from: outputStart, isLast: isEnding) {
             case .bytes(let count):
                 outputStart += count
                 progressed = true

@@ -47,6 +47,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// Nothing more can be received or sent.
     private(set) var isBroken = false
     private var isClosed = false
+    /// What is sent from now on is the last.
+    private(set) var isEnding = false
 
     // The present exchange.
     var framing = BodyFraming.none
@@ -259,6 +261,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
 
     /// Lets the last answer out, and gives a client that was still sending the time to read it.
     func end(mustLinger: Bool) async {
+        isEnding = true
         await waitForReader(atMost: 0)
         if mustLinger, !isBroken, !isAtEnd {
             Socket.endSending(descriptor)
@@ -275,6 +278,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// done.
     private var mustLinger: Bool {
         if isBroken || isAtEnd || expired == .idle { return false }
+        // It had its time, and next to nothing is on its way.
+        if expired == .head, !isReadable { return false }
         return framing != .none || inputStart < input.count || failure != nil || isReadable
             || exchange.responseStatus != 0 && server.isDraining
     }

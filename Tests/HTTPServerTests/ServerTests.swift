@@ -140,6 +140,30 @@ import Testing
         #expect(statuses(of: client.receiveAll()) == [408])
     }
 
+    /// Else whoever waits is woken twice, and thousands that are cut together cost twice as much.
+    @Test func `the last answer leaves in one packet with the end of its connection`() throws {
+        let server = try TestServer()
+        func segments(_ field: String) -> UInt32 {
+            let client = RawClient(port: server.port)
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\(field)\r\n")
+            _ = client.receive(until: "\r\n\r\n")
+            if !field.isEmpty { #expect(client.receive().isEmpty && client.isClosedByPeer) }
+            return client.segmentsReceived
+        }
+        #expect(segments("Connection: close\r\n") == segments(""))
+    }
+
+    @Test func `who did not send a head in time is not waited for`() throws {
+        let server = try TestServer(change: {
+            $0.limits.headDeadline = .milliseconds(100)
+            $0.limits.lingering = .seconds(600)
+        })
+        let client = RawClient(port: server.port)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX")
+        #expect(statuses(of: client.receiveAll()) == [408])
+        #expect(eventually { server.server.currentStatistics().openConnections == 0 })
+    }
+
     @Test func `a body below the least rate is answered 408`() throws {
         let server = try TestServer(change: { $0.limits.bodyGrace = .milliseconds(200) })
         let client = RawClient(port: server.port)

@@ -58,6 +58,14 @@ package final class RawClient: @unchecked Sendable {
             descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
     }
 
+    /// TCP segments that came so far (`tcpi_segs_in` of tcp_info, Linux 4.2).
+    package var segmentsReceived: UInt32 {
+        var info = [UInt32](repeating: 0, count: 64)
+        var length = socklen_t(info.count * 4)
+        getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &length)
+        return info[140 / 4]
+    }
+
     package func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
     /// Up to 64 KiB of what came; empty when the peer closed, or nothing came in time.

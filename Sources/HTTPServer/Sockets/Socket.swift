@@ -24,13 +24,14 @@ enum Socket {
     }
 
     /// Writes what the kernel takes of `bytes` from `start` on, without waiting and without
-    /// SIGPIPE.
-    static func send(_ descriptor: Int32, _ bytes: [UInt8], from start: Int) -> Sent {
-        bytes.withUnsafeBytes { buffer in
+    /// SIGPIPE. What is the last of a connection leaves with the end that follows it, in one
+    /// packet.
+    static func send(_ descriptor: Int32, _ bytes: [UInt8], from start: Int, isLast: Bool) -> Sent {
+        let flags = Int32(MSG_NOSIGNAL) | (isLast ? Int32(MSG_MORE) : 0)
+        return bytes.withUnsafeBytes { buffer in
             while true {
                 let count = Glibc.send(
-                    descriptor, buffer.baseAddress! + start, buffer.count - start,
-                    Int32(MSG_NOSIGNAL))
+                    descriptor, buffer.baseAddress! + start, buffer.count - start, flags)
                 if count >= 0 { return .bytes(count) }
                 switch errno {
                 case EINTR: continue
