@@ -86,6 +86,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     var clientIsGone: Bool { peerEnded || isBroken }
     /// One answer at a time: there is no other.
     var isFull: Bool { false }
+    func countAnswer(_ byteCount: Int) {}
     /// Asked for once: a broken connection cannot tell any more.
     private(set) lazy var peer = Socket.peer(descriptor)
     /// What the PROXY protocol's header said.
@@ -278,8 +279,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// done.
     private var mustLinger: Bool {
         if isBroken || isAtEnd || expired == .idle { return false }
-        // It had its time, and next to nothing is on its way.
-        if expired == .head, !isReadable { return false }
+        // Who is too slow had its time, and next to nothing is on its way.
+        if expired != nil, !isReadable { return false }
         return framing != .none || inputStart < input.count || failure != nil || isReadable
             || exchange.responseStatus != 0 && server.isDraining
     }

@@ -76,6 +76,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
 
     private func run() {
+        preferShortTurns()
         thread.store(currentThread(), ordering: .relaxed)
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()

@@ -66,19 +66,23 @@ package final class Exchange {
     package var serverIsShortOfMemory: Bool { carrier.server.budget.isFull }
 
     /// What of `most` bytes an answer may have that could as well be smaller: few where the server
-    /// holds as much as it may, or the connection other answers that nobody takes. `releaseAnswer`
-    /// must follow when the answer is made: until it is sent its own bytes count. Nothing is held
-    /// over a wait: long-polls that wait together wake together, and each asks then.
+    /// holds as much as it may, or the connection other answers that nobody takes, or that wait for
+    /// the disk. `releaseAnswer` must follow when the answer is made: until it is sent its own bytes
+    /// count. Nothing is held over a wait for records: long-polls that wait together wake together,
+    /// and each asks then.
     package func reserveAnswer(atMost most: Int) -> Int {
         let least = min(most, carrier.server.configuration.limits.shortAnswerBytes)
-        if carrier.isFull { return least }
-        return most <= least || carrier.server.budget.reserve(most) ? most : least
+        if most <= least { return most }
+        guard !carrier.isFull, carrier.server.budget.reserve(most) else { return least }
+        carrier.countAnswer(most)
+        return most
     }
 
     /// `byteCount` is what `reserveAnswer` gave.
     package func releaseAnswer(_ byteCount: Int) {
         guard byteCount > carrier.server.configuration.limits.shortAnswerBytes else { return }
         carrier.server.budget.add(-byteCount)
+        carrier.countAnswer(-byteCount)
     }
 
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content

@@ -18,8 +18,10 @@ protocol ExchangeCarrier: AnyObject {
     func arm(_ wakeup: Wakeup, until deadline: Instant?)
     func disarm()
     var mustEndSoon: Bool { get }
-    /// Other answers wait on the same connection, as much as may.
+    /// Other answers wait on the same connection, or are being made, as much as may.
     var isFull: Bool { get }
+    /// Adds what an answer that is being made may come to, and takes it off when it is made.
+    func countAnswer(_ byteCount: Int)
     func ender() -> @Sendable () -> Void
     /// Who sent a request with this head.
     func clientAddress(_ head: RequestHead) -> Address

@@ -11,6 +11,10 @@ package func coreCount() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 /// to 64 MiB that large pages were made in, also when nobody reads any more.
 package func limitMemoryArenas() { _ = millrace_limit_arenas(Int32(clamping: coreCount())) }
 
+/// Asks for the processor in turns of 0.1 ms for the calling thread, an event loop: it gets no more
+/// of it, but beside others that have much to do it gets it sooner, from Linux 6.12 on.
+package func preferShortTurns() { _ = millrace_prefer_short_turns(100_000) }
+
 /// Keeps the calling thread, a worker and never an event loop, from running for a while.
 package func pauseThread(for duration: Duration) {
     usleep(UInt32(max(0, min(duration.components.attoseconds / 1_000_000_000_000, 999_999))))

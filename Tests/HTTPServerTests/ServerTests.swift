@@ -153,13 +153,17 @@ import Testing
         #expect(segments("Connection: close\r\n") == segments(""))
     }
 
-    @Test func `who did not send a head in time is not waited for`() throws {
+    @Test(arguments: [
+        "GET / HTTP/1.1\r\nHost: a\r\nX", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nX",
+    ])
+    func `who was too slow is not waited for`(_ request: String) throws {
         let server = try TestServer(change: {
             $0.limits.headDeadline = .milliseconds(100)
+            $0.limits.bodyGrace = .milliseconds(100)
             $0.limits.lingering = .seconds(600)
         })
         let client = RawClient(port: server.port)
-        client.send("GET / HTTP/1.1\r\nHost: a\r\nX")
+        client.send(request)
         #expect(statuses(of: client.receiveAll()) == [408])
         #expect(eventually { server.server.currentStatistics().openConnections == 0 })
     }

@@ -4,9 +4,12 @@
 
 Each kind in turn keeps that many connections: `header` sends a field every 5 s and never ends its head,
 `body` a byte of its body every 5 s, `idle` nothing after one answer, `read` asks for 100 pages of
-1 KiB and takes none. Who is cut comes again. The honest client sends 200 requests a second, half of them produce.
-Prints a table, with the share of a core that the server took and that this program took itself, and how each
-honest request that failed did; ends with status 1 where one did."""
+1 KiB and takes none. Who is cut comes again at once. The honest client sends 200 requests a second, half of them produce.
+The slow ones run at the lowest priority (`--nice 0`: at the same): they take the CPU that the others leave, as
+clients on machines of their own do.
+Prints a table: the honest client's p99 without them, with them at another server on this machine, and with them at
+its own; the share of a core that the server took and the slow clients took; and how each honest request that
+failed did. Ends with status 1 where one did."""
 
 import argparse
 import http.client
@@ -33,18 +36,17 @@ FIRST = {
 MORE = {"header": b"X: y\r\n", "body": b"x"}
 
 
-def honest(host, port, seconds, pipe):
-    """Latencies in ms of 200 requests a second, and how those that failed did."""
-    times, failed = [], []
-    connection = http.client.HTTPConnection(host, port, timeout=10)
-    end = time.monotonic() + seconds
+def honest(server, seconds):
+    """Latencies in ms of 200 requests a second, how those that failed did, and the most memory the server had."""
+    times, failed, most = [], [], memory(server.process)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     due = time.monotonic()
-    while due < end:
+    for number in range(seconds * 200):
         due += 0.005
         time.sleep(max(0, due - time.monotonic()))
         started = time.monotonic()
         try:
-            if len(times) % 2:
+            if number % 2:
                 connection.request("GET", "/livez")
             else:
                 connection.request(
@@ -55,10 +57,12 @@ def honest(host, port, seconds, pipe):
                 failed.append(f"{answer.status} {body[:200]!r}")
         except (OSError, http.client.HTTPException) as error:
             took = time.monotonic() - started
-            failed.append(f"request {len(times)}, {took:.3f} s: {error!r}")
+            failed.append(f"request {number}, {took:.3f} s: {error!r}")
             connection.close()
         times.append((time.monotonic() - started) * 1000)
-    pipe.send((sorted(times), failed))
+        if number % 200 == 0:
+            most = max(most, memory(server.process))
+    return sorted(times), failed, most
 
 
 class Epoll:
@@ -111,7 +115,7 @@ class Slow:
         self.selector.register(client, 0 if self.kind == "read" else select.EPOLLIN)
 
     def turn(self, want):
-        """One look at what happened; new clients come at 2,000 a second at most."""
+        """One look at what happened; 100 new clients at a time."""
         for _ in range(min(100, want - len(self.open))):
             self.add()
         for client, events in self.selector.poll():
@@ -156,58 +160,62 @@ def cpu(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(server, kind, clients, seconds):
-    """One row: the honest client's p99 beside `clients` slow ones of a kind."""
-    before = memory(server.process)
-    slow = Slow(kind, server.host, server.port)
+def attack(kind, host, port, clients, nice, pipe):
+    """Keeps slow clients until told to stop, in a process of its own."""
+    os.nice(nice)
+    slow = Slow(kind, host, port)
     deadline = time.monotonic() + 60
     while len(slow.open) < clients and time.monotonic() < deadline:
         slow.turn(clients)
         slow.trickle()
-    # Spawned: a fork would keep every slow client open that this process closes.
-    spawned = multiprocessing.get_context("spawn")
-    mine, theirs = spawned.Pipe()
-    process = spawned.Process(target=honest, args=(server.host, server.port, seconds, theirs))
-    process.start()
-    most, held, last = before, 0, 0
-    began, server_cpu, own_cpu = time.monotonic(), cpu(server.process), time.process_time()
-    while process.is_alive() and not mine.poll():
+    held, before = len(slow.open), time.process_time()
+    pipe.send(held)
+    while not pipe.poll():
         slow.turn(clients)
         slow.trickle()
-        if time.monotonic() - last > 1:
-            last = time.monotonic()
-            most, held = max(most, memory(server.process)), max(held, len(slow.open))
-    times, failed = mine.recv()
-    took = time.monotonic() - began
-    server_cpu, own_cpu = cpu(server.process) - server_cpu, time.process_time() - own_cpu
+        held = max(held, len(slow.open))
+    pipe.send((held, slow.cut, max(slow.lives, default=0.0), time.process_time() - before))
+
+
+def beside(server, target, kind, options):
+    """What an honest client of `server` finds while slow ones are at `target`, and what they found."""
+    spawned = multiprocessing.get_context("spawn")
+    mine, theirs = spawned.Pipe()
+    process = spawned.Process(
+        target=attack, args=(kind, target.host, target.port, options.clients, options.nice, theirs))
+    process.start()
+    mine.recv()
+    began = cpu(server.process)
+    found = honest(server, options.seconds)
+    server_cpu = cpu(server.process) - began
+    mine.send("stop")
+    slow = mine.recv()
     process.join()
-    for client in list(slow.open):
-        client.close()
-    return {
-        "kind": kind, "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100],
-        "failed": failed, "held": held, "cut": slow.cut,
-        "life": max(slow.lives, default=0.0), "server": server_cpu / took, "own": own_cpu / took,
-        "bytes": (most - before) * 1024 * 1024 / max(1, held),
-    }
+    return found, slow, server_cpu
 
 
-def run(clients, seconds, kinds, data):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    rows = []
-    for kind in kinds:
+def run(kind, options, data):
+    """One row of the table."""
+    def start(name):
         # All come from one address here, as no real ones do.
-        with Millrace(data / kind, "--max-connections-per-address", 2 * clients) as server:
-            server.create("slow")
-            server.create("honest")
+        return Millrace(data / f"{kind}-{name}", "--max-connections-per-address", 2 * options.clients)
+
+    with start("own") as server, start("other") as other:
+        for each in (server, other):
+            each.create("slow")
+            each.create("honest")
             for _ in range(10):
-                server.append("slow", ["x" * 1000] * 100)
-            alone = measure(server, "idle", 0, min(seconds, 10))
-            row = measure(server, kind, clients, seconds)
-            row["alone"] = alone["p99"]
-            row["failed"] += alone["failed"]
-            assert server.process.poll() is None
-            rows.append(row)
-    return rows
+                each.append("slow", ["x" * 1000] * 100)
+        alone, failed_alone, before = honest(server, min(options.seconds, 20))
+        (elsewhere, failed_elsewhere, _), _, _ = beside(server, other, kind, options)
+        (times, failed, most), (held, cut, life, own_cpu), server_cpu = beside(server, server, kind, options)
+        assert server.process.poll() is None
+    return {
+        "held": held, "cut": cut, "life": life, "failed": failed_alone + failed_elsewhere + failed,
+        "p99": [each[len(each) * 99 // 100] for each in (alone, elsewhere, times)],
+        "bytes": (most - before) * 1024 * 1024 / max(1, held),
+        "server": server_cpu / options.seconds, "own": own_cpu / options.seconds,
+    }
 
 
 def main():
@@ -215,17 +223,20 @@ def main():
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--kinds", default="header,body,idle,read")
+    parser.add_argument("--nice", type=int, default=19)
     options = parser.parse_args()
-    print("| Slow clients | held | cut | longest life | honest p99 with / without | memory of one "
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    print("| Slow clients | held | cut | longest life | honest p99 without, at another server, at its own | memory of one "
           "| CPU of server, of clients | failed |")
     print("|---|---|---|---|---|---|---|---|")
     failed = 0
     with tempfile.TemporaryDirectory() as directory:
         for kind in options.kinds.split(","):
-            row = run(options.clients, options.seconds, [kind], Path(directory))[0]
+            row = run(kind, options, Path(directory))
             failed += len(row["failed"])
-            print(f"| {kind} | {row['held']} | {row['cut']} | {row['life']:.1f} s | {row['p99']:.2f} / "
-                  f"{row['alone']:.2f} ms | {row['bytes'] / 1024:.1f} KiB | {row['server']:.0%}, {row['own']:.0%} "
+            p99 = ", ".join(f"{each:.2f}" for each in row["p99"])
+            print(f"| {kind} | {row['held']} | {row['cut']} | {row['life']:.1f} s | {p99} ms "
+                  f"| {row['bytes'] / 1024:.1f} KiB | {row['server']:.0%}, {row['own']:.0%} "
                   f"| {len(row['failed'])} |", flush=True)
             for failure in row["failed"]:
                 print(f"{kind}: {failure}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """What HTTP/2 clients have done to servers (RELIABILITY.md, d-2): each probe is ended within two seconds, or
 costs nothing that grows; memory grows by less than 5 MiB, and others are served."""
 
+import os
 import socket
 import threading
 import time
@@ -214,6 +215,27 @@ def test_answers_into_a_window_of_zero_are_bounded(server):
             c.until(lambda: c.statuses)
             time.sleep(0.5)
             assert len(c.statuses) < 5, "no more are begun than fit into the buffer"
+
+
+def test_answers_that_wait_for_the_disk_together_are_bounded(server):
+    """A hundred pages of four megabytes, all begun before the first is read."""
+    server.create("cold")
+    for _ in range(40):
+        server.append("cold", ["x" * 10_000] * 10)
+    for path in server.data.glob("topics/*/*/*.log"):
+        with open(path) as log:
+            os.fsync(log.fileno())
+            os.posix_fadvise(log.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    with Connection(server, settings=setting(WINDOW, 0)) as c:
+        with Judge(server) as judge:
+            judge.before += 16 << 20
+            c.socket.sendall(b"".join(
+                frame(HEADERS, END_HEADERS | END_STREAM, 2 * index + 1,
+                      c.block(path="/v1/topics/cold/records?from=earliest&maxBytes=4000000"))
+                for index in range(100)))
+            c.until(lambda: c.statuses)
+            time.sleep(1)
+            assert set(c.statuses.values()) == {200}, c.statuses
 
 
 def test_long_polls_that_wake_together_are_bounded(server):

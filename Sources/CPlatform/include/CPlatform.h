@@ -16,6 +16,11 @@ ssize_t millrace_pread_nowait(int descriptor, void *bytes, size_t count, off_t p
 /// Names the calling thread in `top -H`; Linux keeps 15 bytes.
 void millrace_name_thread(const char *name);
 
+/// Asks for the processor in turns of `nanoseconds`, 100,000 at least, for the calling thread: no
+/// more of it, but sooner (sched_setattr; Documentation/scheduler/sched-eevdf.rst, Linux 6.12). -1
+/// where that is refused; an older kernel does nothing.
+int millrace_prefer_short_turns(uint64_t nanoseconds);
+
 /// Lets malloc keep at most `count` arenas; 0 where that was refused.
 int millrace_limit_arenas(int count);
 

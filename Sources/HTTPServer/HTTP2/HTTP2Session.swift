@@ -15,6 +15,8 @@ final class HTTP2Session {
     /// budget bears.
     private var waitingBodyBytes = 0
     private var reservedBytes = 0
+    /// What answers that are being made may come to.
+    var answerBytes = 0
     /// It is given up: nothing more is read.
     private var isEnding = false
     private lazy var drainTimer = WheelTimer { [unowned self] in refuseNewStreams() }
