@@ -94,6 +94,13 @@ void millrace_name_thread(const char *name) {
     pthread_setname_np(pthread_self(), shortened);
 }
 
+int millrace_core_count(void) {
+    cpu_set_t allowed;
+    // Refused where the machine has more than 1,024.
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return CPU_COUNT(&allowed);
+}
+
 // Linux's struct sched_attr, SCHED_ATTR_SIZE_VER0; this system's C library does not have it.
 struct sched_attributes {
     uint32_t size, policy;

@@ -67,9 +67,9 @@ package final class Exchange {
 
     /// What of `most` bytes an answer may have that could as well be smaller: few where the server
     /// holds as much as it may, or the connection other answers that nobody takes, or that wait for
-    /// the disk. `releaseAnswer` must follow when the answer is made: until it is sent its own bytes
-    /// count. Nothing is held over a wait for records: long-polls that wait together wake together,
-    /// and each asks then.
+    /// the disk. `releaseAnswer` must follow when the answer is made; its own bytes count until it
+    /// is sent. Nothing is held over a wait for records: long-polls that wait together wake
+    /// together, and each asks then.
     package func reserveAnswer(atMost most: Int) -> Int {
         let least = min(most, carrier.server.configuration.limits.shortAnswerBytes)
         if most <= least { return most }

@@ -4,8 +4,9 @@ import Glibc
 /// Names the calling thread: the same number on the same thread, another on any other that lives.
 package func currentThread() -> UInt { UInt(pthread_self()) }
 
-/// Processors that are online, at least 1.
-package func coreCount() -> Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+/// Processors that this process may run on, at least 1: a container or `taskset` leaves it some of
+/// the machine's.
+package func coreCount() -> Int { max(1, Int(millrace_core_count())) }
 
 /// Has malloc keep an arena for each core and not eight, before threads are started: each keeps up
 /// to 64 MiB that large pages were made in, also when nobody reads any more.

@@ -37,7 +37,7 @@ struct Serve: ParsableCommand {
         help: "A JSON line a request: stderr, a file, changes (of topics and groups only), off.")
     var accessLog = "changes"
 
-    @Option(help: "Event loops; 0: one per core.")
+    @Option(help: "Event loops; 0: one for each core the process may run on.")
     var loops = 0
 
     @Option(help: "Most connections open at a time.")

@@ -1,10 +1,12 @@
 """The program: its first line, its exit statuses, its drain (DESIGN.md §5, "The program")."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +228,20 @@ def test_clients_that_break_off_leave_no_descriptor_behind(data):
     with Millrace(data) as server:
         left, growth, _ = aborts.judge(server, 10_000)
         assert left <= 0 and growth < 30_000
+
+
+def test_an_event_loop_for_each_core_the_process_may_run_on(data):
+    """As a container's cpuset leaves it some: not for each of the machine's."""
+    def loops(server):
+        names = Path(f"/proc/{server.process.pid}/task").glob("*/comm")
+        return sum(name.read_text().startswith("loop-") for name in names)
+
+    cores = sorted(os.sched_getaffinity(0))
+    with Millrace(data) as server:
+        assert loops(server) == len(cores)
+    with Millrace(data, wrapper=("taskset", "-c", str(cores[-1]))) as server:
+        assert loops(server) == 1
+        assert server.get("/livez").status == 200
 
 
 def test_hostile_requests_do_not_end_the_server(data):

@@ -16,6 +16,10 @@ ssize_t millrace_pread_nowait(int descriptor, void *bytes, size_t count, off_t p
 /// Names the calling thread in `top -H`; Linux keeps 15 bytes.
 void millrace_name_thread(const char *name);
 
+/// Processors that the calling process may run on (sched_getaffinity); those that are online where
+/// the kernel does not say.
+int millrace_core_count(void);
+
 /// Asks for the processor in turns of `nanoseconds`, 100,000 at least, for the calling thread: no
 /// more of it, but sooner (sched_setattr; Documentation/scheduler/sched-eevdf.rst, Linux 6.12). -1
 /// where that is refused; an older kernel does nothing.
