@@ -110,7 +110,7 @@ struct sched_attributes {
     uint64_t runtime, deadline, period;
 };
 
-int millrace_prefer_short_turns(uint64_t nanoseconds) {
+int millrace_set_turns(uint64_t nanoseconds) {
     struct sched_attributes attributes;
     if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return -1;
     // Another scheduler was chosen for it, where the value means something else.

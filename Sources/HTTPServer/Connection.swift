@@ -279,8 +279,8 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// done.
     private var mustLinger: Bool {
         if isBroken || isAtEnd || expired == .idle { return false }
-        // Who is too slow had its time, and next to nothing is on its way.
-        if expired != nil, !isReadable { return false }
+        // It had its time for a head, and next to nothing is on its way.
+        if expired == .head, !isReadable { return false }
         return framing != .none || inputStart < input.count || failure != nil || isReadable
             || exchange.responseStatus != 0 && server.isDraining
     }
@@ -295,6 +295,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
 
     func close() {
         guard !isClosed else { return }
+        countUnsent(0)
         isClosed = true
         breakOff()
         session?.closeStreams()
@@ -302,8 +303,9 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         setStallDeadline(false)
         disarm()
         loop.remove(slot: slot)
+        // Its streams' ends are still to be logged, and another may have the descriptor by then.
+        if session != nil { _ = peer }
         Socket.close(descriptor)
-        countUnsent(0)
         server.connectionClosed(countedAddress)
     }
 
@@ -372,9 +374,10 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
         isStallArmed = isStalled
     }
 
-    /// Tells the server's budget what this connection holds for its client.
+    /// Tells the server's budget what this connection holds for its client; nothing once it is
+    /// closed, though it may still be in the queue of those that have something to send.
     func countUnsent(_ byteCount: Int) {
-        guard byteCount != countedBytes else { return }
+        guard !isClosed, byteCount != countedBytes else { return }
         server.budget.add(byteCount - countedBytes)
         countedBytes = byteCount
     }

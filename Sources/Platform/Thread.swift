@@ -14,7 +14,7 @@ package func limitMemoryArenas() { _ = millrace_limit_arenas(Int32(clamping: cor
 
 /// Asks for the processor in turns of 0.1 ms for the calling thread, an event loop: it gets no more
 /// of it, but beside others that have much to do it gets it sooner, from Linux 6.12 on.
-package func preferShortTurns() { _ = millrace_prefer_short_turns(100_000) }
+package func preferShortTurns() { _ = millrace_set_turns(100_000) }
 
 /// Keeps the calling thread, a worker and never an event loop, from running for a while.
 package func pauseThread(for duration: Duration) {
@@ -45,6 +45,8 @@ package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void)
         { argument in
             let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
             millrace_name_thread(start.name)
+            // Linux gives a thread those of the one that starts it.
+            _ = millrace_set_turns(0)
             start.body()
             return nil
         }, start.toOpaque())

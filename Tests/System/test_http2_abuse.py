@@ -217,6 +217,18 @@ def test_answers_into_a_window_of_zero_are_bounded(server):
             assert len(c.statuses) < 5, "no more are begun than fit into the buffer"
 
 
+def test_who_is_told_to_go_has_time_to_read_why(server):
+    """The connection lingers: what the client still sends is no reason for a reset, which could take the GOAWAY away."""
+    with Connection(server) as c:
+        c.socket.sendall(frame(PING, 0, 0, b"12345678") * 300)
+        time.sleep(0.5)
+        for _ in range(3):
+            c.socket.sendall(frame(PING, 0, 0, b"12345678"))
+            time.sleep(0.2)
+        c.closed()
+        assert c.goaway == ENHANCE_YOUR_CALM
+
+
 def test_answers_that_wait_for_the_disk_together_are_bounded(server):
     """A hundred pages of four megabytes, all begun before the first is read."""
     server.create("cold")

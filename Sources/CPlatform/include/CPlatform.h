@@ -21,9 +21,9 @@ void millrace_name_thread(const char *name);
 int millrace_core_count(void);
 
 /// Asks for the processor in turns of `nanoseconds`, 100,000 at least, for the calling thread: no
-/// more of it, but sooner (sched_setattr; Documentation/scheduler/sched-eevdf.rst, Linux 6.12). -1
-/// where that is refused; an older kernel does nothing.
-int millrace_prefer_short_turns(uint64_t nanoseconds);
+/// more of it, but sooner (sched_setattr; Documentation/scheduler/sched-eevdf.rst, Linux 6.12). 0:
+/// what the system gives. -1 where that is refused; an older kernel does nothing.
+int millrace_set_turns(uint64_t nanoseconds);
 
 /// Lets malloc keep at most `count` arenas; 0 where that was refused.
 int millrace_limit_arenas(int count);

@@ -107,7 +107,8 @@ final class HTTP2Session {
     /// Puts frames that are ready behind what waits to be sent, as far as others are not made to
     /// wait.
     func fillOutput() {
-        guard !connection.isBroken else { return }
+        // Nothing can follow the end, and its client has yet to read it.
+        guard !connection.isBroken, connection.deadline != .lingering else { return }
         let limit = connection.outputStart + limits.unsentFrameBytes
         while codec.wantsToSend, connection.output.count < limit {
             let before = connection.output.count

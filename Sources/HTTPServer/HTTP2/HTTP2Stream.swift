@@ -275,7 +275,10 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
 
     func finish(_ last: [UInt8]) {
         guard answer == .open else { return }
-        if !last.isEmpty { codec.append(id, last) }
+        if !last.isEmpty {
+            codec.append(id, last)
+            if !isStallArmed, !isClosed { setStallDeadline(true) }
+        }
         codec.end(id)
         finishAnswer()
         connection.flushSoon()
