@@ -264,7 +264,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     func end(mustLinger: Bool) async {
         isEnding = true
         await waitForReader(atMost: 0)
-        if mustLinger, !isBroken, !isAtEnd {
+        if mustLinger || isReadable, !isBroken, !isAtEnd {
             Socket.endSending(descriptor)
             expired = nil
             setDeadline(.lingering, after: limits.lingering)
@@ -278,10 +278,9 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// client that has not read it. Bytes may be on their way unless the client itself said it was
     /// done.
     private var mustLinger: Bool {
-        if isBroken || isAtEnd || expired == .idle { return false }
-        // It had its time for a head, and next to nothing is on its way.
-        if expired == .head, !isReadable { return false }
-        return framing != .none || inputStart < input.count || failure != nil || isReadable
+        // Who did not send a head in time has next to nothing on its way.
+        if isBroken || isAtEnd || expired == .idle || expired == .head { return false }
+        return framing != .none || inputStart < input.count || failure != nil
             || exchange.responseStatus != 0 && server.isDraining
     }
 

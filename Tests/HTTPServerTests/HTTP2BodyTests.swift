@@ -105,4 +105,54 @@ struct HTTP2BodyTests {
         #expect(statuses(of: Array(server.exchange(large).utf8)) == [200])
         mayRead.wake()
     }
+
+    /// The length of the first frame of `kind` that comes; nil where the connection ends or stands
+    /// still before it.
+    private func lengthOfFrame(_ kind: UInt8, _ client: RawClient) -> Int? {
+        var bytes: [UInt8] = []
+        while true {
+            while bytes.count >= 9 {
+                let length = Int(bytes[0]) << 16 + Int(bytes[1]) << 8 + Int(bytes[2])
+                if bytes[3] == kind { return length }
+                guard bytes.count >= 9 + length else { break }
+                bytes.removeFirst(9 + length)
+            }
+            let more = client.receive()
+            if more.isEmpty { return nil }
+            bytes += more
+        }
+    }
+
+    /// Asks for a packed stream of one event that ends at `mayEnd`, with a window of so many bytes.
+    private func stream(window: UInt8, _ mayEnd: Wakeup) throws -> (TestServer, RawClient) {
+        let server = try TestServer { exchange in
+            exchange.startStream(Response(status: 200, contentType: "text/event-stream"))
+            try? await exchange.write(Array("data: 1\n\n".utf8))
+            await mayEnd.wait()
+            exchange.finish()
+        } change: {
+            $0.limits.writeStall = .milliseconds(100)
+        }
+        let client = RawClient(port: server.port)
+        let settings: [UInt8] = [0, 4, 0, 0, 0, window]
+        client.send(FrameGuard.preface + frame(4, flags: 0, stream: 0, settings))
+        // HPACK: GET, http, /, `:authority: a`, `accept-encoding: gzip, deflate`.
+        let head: [UInt8] = [0x82, 0x86, 0x84, 0x01, 1, 0x61, 0x90]
+        client.send(frame(1, flags: 0x5, stream: 1, head))
+        return (server, client)
+    }
+
+    /// A window for what came before is none for gzip's trailer.
+    @Test func `an answer whose last bytes nobody takes is reset when it has stood still`() throws {
+        let soon = Wakeup()
+        let (first, client) = try stream(window: 255, soon)
+        let dataBytes = try #require(lengthOfFrame(0, client))
+        soon.wake()
+        let mayEnd = Wakeup()
+        let (second, slow) = try stream(window: UInt8(dataBytes), mayEnd)
+        #expect(lengthOfFrame(0, slow) == dataBytes)
+        mayEnd.wake()
+        #expect(lengthOfFrame(3, slow) != nil)
+        withExtendedLifetime((first, second)) {}
+    }
 }

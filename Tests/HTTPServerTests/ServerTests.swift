@@ -153,6 +153,20 @@ import Testing
         #expect(segments("Connection: close\r\n") == segments(""))
     }
 
+    /// Closing with its bytes unread would be a reset, and take away what the kernel has yet to send.
+    @Test func `a last answer arrives whole where its client sends on while it reads`() throws {
+        let server = try TestServer(handler: { exchange in
+            let body = [UInt8](repeating: 1, count: 8 << 20)
+            exchange.respond(Response(status: 200, contentType: nil, body: body))
+        })
+        let client = RawClient(port: server.port, receiveBuffer: 4096)
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        let begun = client.receive()
+        client.send("GET / HTTP/1.1\r\n")
+        let rest = client.receiveAll()
+        #expect(!client.isReset && begun.count + rest.count > 8 << 20)
+    }
+
     @Test func `who did not send a head in time is not waited for`() throws {
         let server = try TestServer(change: {
             $0.limits.headDeadline = .milliseconds(100)

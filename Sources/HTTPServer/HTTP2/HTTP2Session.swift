@@ -156,6 +156,9 @@ final class HTTP2Session {
     /// Whether answers that wait for their client fill what this connection may hold.
     var isFull: Bool { codec.unsentBytes > limits.connectionBufferBytes }
 
+    /// The same with those that are being made.
+    var willBeFull: Bool { codec.unsentBytes + answerBytes > limits.connectionBufferBytes }
+
     // MARK: - Limits
 
     /// A connection without a stream is idle, whatever frames come; a header block must end.

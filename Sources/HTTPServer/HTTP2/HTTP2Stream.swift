@@ -58,9 +58,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     var loop: EventLoop { connection.loop }
     var peer: String { connection.peer }
     var clientIsGone: Bool { isClosed || connection.clientIsGone }
-    var isFull: Bool {
-        codec.unsentBytes + session.answerBytes > limits.connectionBufferBytes
-    }
+    var isFull: Bool { session.willBeFull }
     func countAnswer(_ byteCount: Int) { session.answerBytes += byteCount }
     private var limits: Limits { connection.limits }
     private var codec: FrameCodec { session.codec }
