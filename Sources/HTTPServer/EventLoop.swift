@@ -81,9 +81,10 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         while !mustStop.load(ordering: .relaxed) {
             waitForEvents()
             runJobs()
+            // Before what can wait: an answer that is ready must not.
+            flush()
             fireTimers()
             resumeYielded()
-            flush()
         }
         for connection in connections { connection?.close() }
         while !yielded.isEmpty { resumeYielded() }

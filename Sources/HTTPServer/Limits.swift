@@ -3,7 +3,7 @@ package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
     /// Taken in between two looks at those that are there.
-    package var acceptedTogether = 16
+    package var acceptedTogether = 4
     /// Of one address; half of all, and 1,000 at least, unless told. A balancer is one address.
     package var connectionsPerAddress: Int?
     /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more

@@ -17,11 +17,11 @@ package final class WheelTimer {
 /// Deadlines of one event loop: arming and cancelling are O(1), a turn looks at the slots that
 /// passed.
 ///
-/// A hashed wheel of 4,096 slots of 16 ms, about a minute around; what lies further is met again
+/// A hashed wheel of 16,384 slots of 4 ms, about a minute around; what lies further is met again
 /// each time round. A timer fires up to one slot late, never early.
 package struct TimerWheel {
-    private static let slotCount = 4096
-    private static let slotNanoseconds: Int64 = 16_000_000
+    private static let slotCount = 16_384
+    private static let slotNanoseconds: Int64 = 4_000_000
 
     private var heads = [WheelTimer?](repeating: nil, count: slotCount)
     /// A bit per slot that has a timer, so that the next one is found without a walk.

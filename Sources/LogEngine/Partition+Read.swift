@@ -230,6 +230,7 @@ struct BatchReading {
             if isWanted {
                 offset = header.nextOffset
                 end = position + Int64(count)
+                if before + cursor - kept >= maxBytes { break }
             } else {
                 kept = cursor
             }

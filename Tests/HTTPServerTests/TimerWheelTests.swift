@@ -14,8 +14,8 @@ import Testing
         }
     }
 
-    @Test func `a timer fires once, never early, and a slot of 16 ms late at most`() {
-        for delay in [0, 1, 15, 16, 17, 1000, 65_535, 65_536, 65_537, 200_000] as [Int64] {
+    @Test func `a timer fires once, never early, and a slot of 4 ms late at most`() {
+        for delay in [0, 1, 3, 4, 5, 1000, 65_535, 65_536, 65_537, 200_000] as [Int64] {
             var wheel = TimerWheel(now: start)
             var firings: [Int64] = []
             var elapsed: Int64 = 0
@@ -26,7 +26,7 @@ import Testing
                 fire(&wheel, at: start + .milliseconds(elapsed))
             }
             #expect(firings.count == 1, "\(delay)")
-            #expect((delay...(delay + 17)).contains(firings.first ?? -1), "\(delay): \(firings)")
+            #expect((delay...(delay + 5)).contains(firings.first ?? -1), "\(delay): \(firings)")
         }
     }
 
@@ -104,7 +104,7 @@ import Testing
                 let deadline = due.removeValue(forKey: number)
                 #expect(deadline.map { $0 <= now } == true, "seed \(seed): early or twice")
             }
-            let late = due.values.filter { $0 + .milliseconds(17) < now }
+            let late = due.values.filter { $0 + .milliseconds(5) < now }
             #expect(late.isEmpty, "seed \(seed): missed")
         }
     }

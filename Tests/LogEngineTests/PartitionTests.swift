@@ -37,6 +37,24 @@ struct PartitionTests {
         #expect(try await again.values().count == 200)
     }
 
+    /// What is read ahead of the next batch is read for nothing, and moves what there is.
+    @Test func `a read that has what was asked for does not look at the next batch`() async throws {
+        let bench = Bench()
+        let partition = try bench.open()
+        let value = String(repeating: "x", count: 30_000)
+        for _ in 0..<3 { try await bench.store([value], in: partition) }
+        #expect(try await partition.values(from: 2).count == 1)
+        let reads = Counter()
+        bench.disk.inject { operation, path, _ in
+            if operation == .read, path.hasSuffix(".log") { reads.add(path) }
+            return nil
+        }
+        let bytes = try await partition.read(from: Offset(0), maxBytes: 1)
+        #expect(bytes.count > 30_000)
+        // The header with what comes at once with it, and the rest of the batch.
+        #expect(reads.paths.count == 2)
+    }
+
     @Test func `segments roll and reads go on from one to the next`() async throws {
         var bench = Bench()
         bench.options.segmentBytes = 1000

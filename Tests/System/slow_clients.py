@@ -5,8 +5,8 @@
 Each kind in turn keeps that many connections: `header` sends a field every 5 s and never ends its head,
 `body` a byte of its body every 5 s, `idle` nothing after one answer, `read` asks for 100 pages of
 1 KiB and takes none. Who is cut comes again at once. The honest client sends 200 requests a second, half of them produce.
-The slow ones run at the lowest priority (`--nice 0`: at the same): they take the CPU that the others leave, as
-clients on machines of their own do.
+The server has one core and the clients have the others, of which the slow ones take what the honest one leaves
+(`--equal`: as much as it): on one machine, that is the nearest to clients on machines of their own.
 Prints a table: the honest client's p99 without them, with them at another server on this machine, and with them at
 its own; the share of a core that the server took and the slow clients took; and how each honest request that
 failed did. Ends with status 1 where one did."""
@@ -160,9 +160,10 @@ def cpu(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def attack(kind, host, port, clients, nice, pipe):
+def attack(kind, host, port, clients, equal, pipe):
     """Keeps slow clients until told to stop, in a process of its own."""
-    os.nice(nice)
+    if not equal:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     slow = Slow(kind, host, port)
     deadline = time.monotonic() + 60
     while len(slow.open) < clients and time.monotonic() < deadline:
@@ -182,7 +183,7 @@ def beside(server, target, kind, options):
     spawned = multiprocessing.get_context("spawn")
     mine, theirs = spawned.Pipe()
     process = spawned.Process(
-        target=attack, args=(kind, target.host, target.port, options.clients, options.nice, theirs))
+        target=attack, args=(kind, target.host, target.port, options.clients, options.equal, theirs))
     process.start()
     mine.recv()
     began = cpu(server.process)
@@ -198,7 +199,9 @@ def run(kind, options, data):
     """One row of the table."""
     def start(name):
         # All come from one address here, as no real ones do.
-        return Millrace(data / f"{kind}-{name}", "--max-connections-per-address", 2 * options.clients)
+        return Millrace(
+            data / f"{kind}-{name}", "--max-connections-per-address", 2 * options.clients,
+            wrapper=["taskset", "-c", str(options.core)])
 
     with start("own") as server, start("other") as other:
         for each in (server, other):
@@ -206,7 +209,7 @@ def run(kind, options, data):
             each.create("honest")
             for _ in range(10):
                 each.append("slow", ["x" * 1000] * 100)
-        alone, failed_alone, before = honest(server, min(options.seconds, 20))
+        alone, failed_alone, before = honest(server, options.seconds)
         (elsewhere, failed_elsewhere, _), _, _ = beside(server, other, kind, options)
         (times, failed, most), (held, cut, life, own_cpu), server_cpu = beside(server, server, kind, options)
         assert server.process.poll() is None
@@ -223,8 +226,10 @@ def main():
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--kinds", default="header,body,idle,read")
-    parser.add_argument("--nice", type=int, default=19)
+    parser.add_argument("--equal", action="store_true")
     options = parser.parse_args()
+    options.core, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, others or [options.core])
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     print("| Slow clients | held | cut | longest life | honest p99 without, at another server, at its own | memory of one "
           "| CPU of server, of clients | failed |")
