@@ -147,7 +147,7 @@ extension Connection {
         queued(bytes.count)
     }
 
-    /// `byteCount` more bytes wait: they leave at the end of the turn, or now if they are many.
+    /// `byteCount` more bytes wait: they leave with the turn's answers, or now if they are many.
     private func queued(_ byteCount: Int) {
         exchange.sentBytes += byteCount
         if unsentBytes > 256 << 10 { flush() }
@@ -156,14 +156,14 @@ extension Connection {
         if unsentBytes > 0 { flushSoon() }
     }
 
-    /// What there is to send leaves at the end of the turn.
+    /// What there is to send leaves when the events of this turn are handled.
     func flushSoon() {
         guard !isQueuedForFlush else { return }
         isQueuedForFlush = true
         loop.flushLater(self)
     }
 
-    func flushAtEndOfTurn() {
+    func flushQueued() {
         isQueuedForFlush = false
         session?.fillOutput()
         flush()

@@ -169,16 +169,17 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     /// Answers that are ready together leave in one write for each connection.
     ///
-    /// What the jobs it wakes have to send goes out in the next turn, which does not wait.
+    /// What the jobs it wakes and what comes after it have to send goes out in the next turn, which
+    /// does not wait.
     private func flush() {
         guard !unflushed.isEmpty else { return }
         swap(&unflushed, &flushing)
-        for connection in flushing { connection.flushAtEndOfTurn() }
+        for connection in flushing { connection.flushQueued() }
         flushing.removeAll(keepingCapacity: true)
         runJobs()
     }
 
-    /// `connection` has bytes to send; they go out at the end of this turn.
+    /// `connection` has bytes to send; they go out at the next `flush`.
     func flushLater(_ connection: Connection) { unflushed.append(connection) }
 
     /// The `date` field of this second, with its name and line end.
