@@ -188,16 +188,21 @@ extension Connection {
             outputStart = 0
             setStallDeadline(false)
         } else if output.capacity > 2 * unsentBytes {
-            // Half of it at least: what is moved is paid for by what was sent or appended. A new
-            // array, for the old one is as large as all of it was.
-            output = Array(output[outputStart...])
-            outputStart = 0
+            // Half of it at least: what is moved is paid for by what was sent or appended.
+            fitOutput()
         }
         if unsentBytes > 0, !isBroken, progressed || !isStallArmed { setStallDeadline(true) }
         countUnsent(unsentBytes + (session?.codec.unsentBytes ?? 0))
         if unsentBytes <= limits.streamBufferBytes || isBroken { resumeWriter() }
         // The rest in the next turn, for others have something to send as well.
         if let session, unsentBytes == 0, !isBroken, session.codec.wantsToSend { flushSoon() }
+    }
+
+    /// Keeps what is unsent in no more memory than it needs: a new array, for the old one is as
+    /// large as all of it was.
+    func fitOutput() {
+        output = Array(output[outputStart...])
+        outputStart = 0
     }
 }
 

@@ -115,6 +115,7 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             if unsentBytes > limits.pipelinedBytes { flush() }
             if mustPark {
                 isParked = true
+                fitOutput()
                 return
             }
             // Who sent many requests at once lets those with a single one come between.

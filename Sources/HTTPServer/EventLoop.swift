@@ -17,7 +17,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     /// How much of a turn belongs to deadlines, and how much to those that gave way in an earlier
     /// one: thousands at a time, and who needs no more than a moment must not come behind them all.
-    private static let turnShare = Duration.microseconds(200)
+    private static let turnShare = Duration.microseconds(50)
 
     private let poller = Poller()
     private var connections: [Connection?] = []
@@ -138,7 +138,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private func fireTimers() {
         let end = time.now() + Self.turnShare
         repeat {
-            let due = timers.expired(now, atMost: 4)
+            let due = timers.expired(now, atMost: 2)
             if due.isEmpty { return }
             for timer in due { TimerWheel.fire(timer) }
             runJobs()

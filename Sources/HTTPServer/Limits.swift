@@ -3,7 +3,7 @@ package struct Limits: Sendable {
     /// Connections open at a time, over all event loops; more are closed at once.
     package var connections = 20_000
     /// Taken in between two looks at those that are there.
-    package var acceptedTogether = 4
+    package var acceptedTogether = 2
     /// Of one address; half of all, and 1,000 at least, unless told. A balancer is one address.
     package var connectionsPerAddress: Int?
     /// Bytes of bodies and unsent answers of all connections together, beyond which what needs more
@@ -34,9 +34,10 @@ package struct Limits: Sendable {
     /// For a client to take any byte that waits for it.
     package var writeStall = Duration.seconds(30)
     /// For the client's system to acknowledge what was sent to it, or to say that it is there: a
-    /// host that lost its power or its way sends no end. Not below `writeStall`, for the kernel
-    /// counts the time of a reader that takes nothing as well.
-    package var silence = Duration.seconds(30)
+    /// host that lost its power or its way sends no end. Well above `writeStall`, for the kernel
+    /// counts the time of a reader that takes nothing as well, and from earlier on; and where it
+    /// breaks the connection, it tells that reader nothing.
+    package var silence = Duration.seconds(45)
     /// For a client to see the answer to what it was still sending (RFC 9112 §9.6).
     package var lingering = Duration.seconds(2)
     /// Unsent bytes of a stream beyond which its handler waits.

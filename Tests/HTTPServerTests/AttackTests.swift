@@ -101,6 +101,28 @@ import Testing
         #expect(eventually { server.server.currentStatistics().openConnections == 0 })
     }
 
+    /// The kernel breaks a connection without a reset, and counts from when the client's window
+    /// closes: here half a second before its own buffer is full. The limits' defaults by ten.
+    @Test func `a reader that takes nothing is told that it is cut`() throws {
+        let server = try TestServer { exchange in
+            exchange.startStream(Response(status: 200, contentType: nil))
+            let block = [UInt8](repeating: 0x61, count: 8 << 10)
+            while (try? await exchange.write(block)) != nil {
+                let pause = Wakeup()
+                exchange.arm(pause, until: exchange.now + .milliseconds(100))
+                await pause.wait()
+            }
+        } change: {
+            $0.limits.writeStall = Limits().writeStall / 10
+            $0.limits.silence = Limits().silence / 10
+        }
+        let client = RawClient(port: server.port, receiveBuffer: 4096)
+        client.send(get)
+        #expect(eventually { server.server.currentStatistics().requests == 1 })
+        #expect(eventually { server.server.currentStatistics().openConnections == 0 })
+        #expect(eventually { !client.isEstablished })
+    }
+
     /// A byte now and then must not buy a whole period: the rate is that of the body, not of a
     /// read.
     @Test func `a body that dribbles is cut at the least rate`() throws {

@@ -13,7 +13,7 @@ from millrace import Millrace, until
 
 # Seconds until the server takes a peer for vanished: `Limits.silence`, and the time between two
 # signs of life that it may have been waiting for.
-SILENCE = 30
+SILENCE = 45
 SESSION = 3
 
 CLIENT = """

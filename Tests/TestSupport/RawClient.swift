@@ -59,11 +59,17 @@ package final class RawClient: @unchecked Sendable {
     }
 
     /// TCP segments that came so far (`tcpi_segs_in` of tcp_info, Linux 4.2).
-    package var segmentsReceived: UInt32 {
+    package var segmentsReceived: UInt32 { connectionInfo[140 / 4] }
+
+    /// Neither side has ended or reset the connection, as far as is known here without reading
+    /// (`tcpi_state`).
+    package var isEstablished: Bool { connectionInfo[0] & 0xFF == 1 }
+
+    private var connectionInfo: [UInt32] {
         var info = [UInt32](repeating: 0, count: 64)
         var length = socklen_t(info.count * 4)
         getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &length)
-        return info[140 / 4]
+        return info
     }
 
     package func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }

@@ -48,8 +48,8 @@ package struct PartitionBounds: Equatable, Sendable {
 
 /// What a read brought.
 package struct Fetched: Sendable {
-    /// Whole record batches, one behind the other; empty when there is nothing below the high
-    /// watermark. `RecordBatchReader` walks them.
+    /// Whole record batches, one behind the other, whose CRCs the backend has checked; empty when
+    /// there is nothing below the high watermark. `RecordBatchReader` walks them.
     package var batches: [UInt8]
     package var bounds: PartitionBounds
 

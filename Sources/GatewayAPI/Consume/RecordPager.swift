@@ -266,7 +266,7 @@ struct RecordPager {
 
     private mutating func keep(_ fetched: Fetched, _ index: Int) -> Bool {
         highWatermarks[index] = fetched.bounds.highWatermark
-        readers[index] = RecordBatchReader(fetched.batches)
+        readers[index] = RecordBatchReader(fetched.batches, areChecked: true)
         return fetched.batches.isEmpty
     }
 
