@@ -115,7 +115,9 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
             if unsentBytes > limits.pipelinedBytes { flush() }
             if mustPark {
                 isParked = true
-                fitOutput()
+                // Thousands may wait with little each. A long answer has at most twice what it
+                // needs, and is not worth moving.
+                if unsentBytes <= limits.shortAnswerBytes { fitOutput() }
                 return
             }
             // Who sent many requests at once lets those with a single one come between.

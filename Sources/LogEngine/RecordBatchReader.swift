@@ -71,8 +71,9 @@ package struct RecordBatchReader {
         guard let next = RecordBatchHeader(batches.span, at: nextBatch) else {
             throw .damaged(at: place, "no batch header at byte \(nextBatch) of what was read")
         }
-        let isWhole = next.batchByteCount <= batches.count - nextBatch
-        guard areChecked ? isWhole : next.isIntact(batches.span, at: nextBatch) else {
+        guard next.batchByteCount <= batches.count - nextBatch,
+            areChecked || next.isIntact(batches.span, at: nextBatch)
+        else {
             throw .damaged(at: Offset(next.baseOffset), "the batch's checksum does not match")
         }
         if let header, next.baseOffset <= header.lastOffset {
