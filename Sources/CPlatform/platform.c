@@ -141,7 +141,11 @@ int millrace_set_turns(uint64_t nanoseconds) {
     return (int)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-int millrace_limit_arenas(int count) { return mallopt(M_ARENA_MAX, count); }
+void millrace_set_up_malloc(int arenas, int kept) {
+    mallopt(M_ARENA_MAX, arenas);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, kept / 2);
+}
 
 int millrace_accept(int listener, uint8_t address[16]) {
     struct sockaddr_storage peer;

@@ -15,11 +15,16 @@ package struct JSONWriter: Sendable {
 
     /// A member's name; plain ASCII without quotes or backslashes.
     package mutating func name(_ name: String) {
-        separate()
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(contentsOf: name.utf8)
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
+        let text = name.utf8.span
+        let isFirst = !needsComma
+        // At once: each append on its own would look whether there is room.
+        bytes.append(addingCapacity: text.count + 4) { (output: inout OutputSpan<UInt8>) in
+            if !isFirst { output.append(UInt8(ascii: ",")) }
+            output.append(UInt8(ascii: "\""))
+            for index in text.indices { output.append(text[index]) }
+            output.append(UInt8(ascii: "\""))
+            output.append(UInt8(ascii: ":"))
+        }
         needsComma = false
     }
 
@@ -39,18 +44,21 @@ package struct JSONWriter: Sendable {
 
     package mutating func integer(_ value: Int64) {
         separate()
-        // 2⁶³ has 19 digits; they come last one first.
-        var digits = InlineArray<19, UInt8>(repeating: 0)
-        var start = 19
+        // 2⁶³ has 19 digits; they come last one first, in pairs.
+        var digits = InlineArray<20, UInt8>(repeating: 0)
+        var start = 20
         var rest = value.magnitude
         repeat {
-            start -= 1
-            digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-            rest /= 10
+            let pair = UInt8(truncatingIfNeeded: rest % 100)
+            rest /= 100
+            start -= 2
+            digits[start] = UInt8(ascii: "0") &+ pair / 10
+            digits[start + 1] = UInt8(ascii: "0") &+ pair % 10
         } while rest > 0
+        if digits[start] == UInt8(ascii: "0") { start += 1 }
         bytes.append(addingCapacity: 20) { (output: inout OutputSpan<UInt8>) in
             if value < 0 { output.append(UInt8(ascii: "-")) }
-            for index in start..<19 { output.append(digits[index]) }
+            for index in start..<20 { output.append(digits[index]) }
         }
     }
 

@@ -38,7 +38,7 @@ func scanValue(_ text: Span<UInt8>, from start: Int, limit: Int) throws(JSONErro
         guard at < limit else { throw JSONError(.unexpectedEnd, at: at) }
         switch text[at] {
         case UInt8(ascii: "\""):
-            at = try scanString(text, from: at + 1, limit: limit).end + 1
+            at = try passString(text, at, limit)
         case UInt8(ascii: "{"):
             guard nesting.open(object: true) else { throw JSONError(.tooDeep, at: at) }
             at = skipWhiteSpace(text, at + 1, limit)
@@ -106,6 +106,14 @@ func scanString(
     }
 }
 
+/// Behind the string whose opening quote is at `start`; most are plain to their end.
+@inline(__always)
+private func passString(_ text: Span<UInt8>, _ start: Int, _ limit: Int) throws(JSONError) -> Int {
+    let end = skipPlain(text, start + 1, limit)
+    if end < limit, text[end] == UInt8(ascii: "\"") { return end + 1 }
+    return try scanString(text, from: end, limit: limit).end + 1
+}
+
 // MARK: - Pieces
 
 func skipWhiteSpace(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
@@ -118,7 +126,7 @@ func skipWhiteSpace(_ text: Span<UInt8>, _ start: Int, _ limit: Int) -> Int {
 private func scanName(_ text: Span<UInt8>, _ start: Int, _ limit: Int) throws(JSONError) -> Int {
     guard start < limit else { throw JSONError(.unexpectedEnd, at: start) }
     guard text[start] == UInt8(ascii: "\"") else { throw JSONError(.unexpectedByte, at: start) }
-    let end = try scanString(text, from: start + 1, limit: limit).end + 1
+    let end = try passString(text, start, limit)
     let colon = skipWhiteSpace(text, end, limit)
     guard colon < limit else { throw JSONError(.unexpectedEnd, at: colon) }
     guard text[colon] == UInt8(ascii: ":") else { throw JSONError(.unexpectedByte, at: colon) }

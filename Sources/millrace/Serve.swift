@@ -105,7 +105,7 @@ struct Serve: ParsableCommand {
 extension Serve {
     func run() throws {
         Signals.block()
-        limitMemoryArenas()
+        setUpMemory()
         let descriptorLimit = Self.raiseDescriptorLimit()
         let level = Logger.Level(rawValue: logLevel) ?? .info
         LoggingSystem.bootstrap { label in

@@ -25,8 +25,9 @@ int millrace_core_count(void);
 /// what the system gives. -1 where that is refused; an older kernel does nothing.
 int millrace_set_turns(uint64_t nanoseconds);
 
-/// Lets malloc keep at most `count` arenas; 0 where that was refused.
-int millrace_limit_arenas(int count);
+/// Lets malloc have at most `arenas` arenas, and keep `kept` bytes of each that nothing uses; what
+/// is as large as half of that comes from the kernel and goes back to it (mallopt(3)).
+void millrace_set_up_malloc(int arenas, int kept);
 
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC: a descriptor, or -1 with errno. `address` takes the
 /// peer's 16 bytes of IPv6, an IPv4 address mapped into them.

@@ -199,20 +199,7 @@ struct RecordPager {
                 progress.turnEnd = writer.bytes.count + Limits.bytesPerTurn
                 return .mustYield
             }
-            while let record = try nextRecord(index) {
-                let before = writer.bytes.count
-                render(record, index)
-                if writer.bytes.count > progress.pageEnd, recordCount > 0 {
-                    writer.bytes.removeLast(writer.bytes.count - before)
-                    readers[index] = RecordBatchReader([])
-                    return .pageFull
-                }
-                positions[index].next = record.offset.next
-                recordCount += 1
-                if recordCount == limit.records || writer.bytes.count >= limit.bytes {
-                    return .hasMore
-                }
-            }
+            if let taken = try takeRead(index, limit) { return taken }
             // What a page does not take is read and checked in vain; what it lacks is read next.
             let wanted = min(
                 limit.bytes - writer.bytes.count,
@@ -225,19 +212,36 @@ struct RecordPager {
         }
     }
 
-    /// The next record at or behind the position; nil, with the reader empty, at the end of what
-    /// was read.
-    private mutating func nextRecord(_ index: Int) throws(Problem) -> Record? {
+    /// The same of what was read already; nil, with the reader empty, where that is used up.
+    private mutating func takeRead(_ index: Int, _ limit: Budget) throws(Problem) -> Taken? {
+        let renderer = renderers[index]
+        // Out of the array, where every use would copy it.
+        var reader = RecordBatchReader([])
+        swap(&reader, &readers[index])
         do {
-            while let record = try readers[index].next() {
-                if record.offset >= positions[index].next { return record }
+            while let record = try reader.next() {
+                if record.offset < positions[index].next { continue }
+                let before = writer.bytes.count
+                if form == .event { writeEventHead(record, index) }
+                renderer.write(record, of: reader, to: &writer)
+                if form != .page { writer.endLine() }
+                if form == .event { writer.endLine() }
+                if writer.bytes.count > progress.pageEnd, recordCount > 0 {
+                    writer.bytes.removeLast(writer.bytes.count - before)
+                    return .pageFull
+                }
+                positions[index].next = record.offset.next
+                recordCount += 1
+                if recordCount == limit.records || writer.bytes.count >= limit.bytes {
+                    swap(&reader, &readers[index])
+                    return .hasMore
+                }
             }
         } catch {
             throw Problem(BackendError(error))
         }
         // Behind the last batch, also where compaction or a control batch left no record in it.
-        positions[index].next = max(positions[index].next, readers[index].nextOffset)
-        readers[index] = RecordBatchReader([])
+        positions[index].next = max(positions[index].next, reader.nextOffset)
         return nil
     }
 
@@ -288,20 +292,15 @@ struct RecordPager {
         return problem
     }
 
-    private mutating func render(_ record: Record, _ index: Int) {
-        if form == .event {
-            writer.bytes.append(contentsOf: "event: record\n".utf8)
-            if positions.count <= Limits.cursorPerEventPartitions {
-                let before = positions[index].next
-                positions[index].next = record.offset.next
-                writeEventID()
-                positions[index].next = before
-            }
-            writer.bytes.append(contentsOf: "data: ".utf8)
+    private mutating func writeEventHead(_ record: Record, _ index: Int) {
+        writer.bytes.append(contentsOf: "event: record\n".utf8)
+        if positions.count <= Limits.cursorPerEventPartitions {
+            let before = positions[index].next
+            positions[index].next = record.offset.next
+            writeEventID()
+            positions[index].next = before
         }
-        renderers[index].write(record, of: readers[index], to: &writer)
-        if form != .page { writer.endLine() }
-        if form == .event { writer.endLine() }
+        writer.bytes.append(contentsOf: "data: ".utf8)
     }
 
     /// The line that carries the cursor, so that a client resumes with `Last-Event-ID`.
