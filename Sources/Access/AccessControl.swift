@@ -83,7 +83,7 @@ package final class AccessControl: Sendable {
         if let old, old.settings == settings, old.keyBytes == bytes { return old }
         let keys = try await KeySet(bytes)
         if keys.keys.contains(where: { $0.algorithm == .HS256 }) { try Self.checkMode(path) }
-        return WebTokenJudge(settings, keys: keys, keyBytes: bytes)
+        return WebTokenJudge(settings, keys: keys, keyBytes: bytes, quota: defaultQuota)
     }
 
     private func beside(_ name: String) -> String {
@@ -136,7 +136,7 @@ package final class AccessControl: Sendable {
             return grant.isValid(at: now) ? .granted(grant) : .expired
         }
         guard mayVerify else { return .unverified }
-        switch judge.verify(text, hash, now: now, principal: table.principal) {
+        switch judge.verify(text, hash, now: now, time.now(), principal: table.principal) {
         case .granted(let grant):
             // What a new file takes back it took back before this was remembered.
             guard state.withLock({ $0.table === table }) else {

@@ -9,7 +9,7 @@ struct Accept {
 
     /// Ranges that cannot be read are passed over, as the RFC's robustness allows: a field of
     /// nothing else names no form.
-    init(_ value: ArraySlice<UInt8>) {
+    init(_ value: [UInt8]) {
         let text = String(decoding: value, as: UTF8.self).lowercased()
         for part in text.split(separator: ",") {
             let pieces = part.split(separator: ";").map { Self.trim($0) }

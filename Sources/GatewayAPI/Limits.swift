@@ -19,6 +19,8 @@ enum Limits {
     /// What a stream renders before it writes.
     static let burstRecords = 500
     static let burstBytes = 128 << 10
+    /// Of a stream, bytes that were read at once and are kept for its next burst.
+    static let largeReadBytes = 256 << 10
     /// Partitions up to which each server-sent event carries the whole cursor (DESIGN.md §5).
     static let cursorPerEventPartitions = 16
     /// Silence of a stream after which it says that it lives.

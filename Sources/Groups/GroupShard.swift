@@ -72,28 +72,40 @@ package struct GroupShard: Sendable {
     package mutating func due(
         now: Duration, isConnected: (MemberKey) -> Bool = { _ in false }
     ) -> [Due] {
-        var found: [GroupID: Set<MemberID>] = [:]
+        var found: [GroupID: Due] = [:]
         for key in deadlines.due(now) {
             switch key {
             case .session(let key) where isConnected(key): touch(key, isPoll: false, now: now)
-            case .session(let key), .rebalance(let key):
-                found[key.group, default: []].insert(key.member)
-            case .vacancy(let group): found[group] = []
+            case .session(let member), .rebalance(let member):
+                found[member.group, default: Due(member.group)].keys.append(key)
+            case .vacancy(let group): found[group, default: Due(group)].keys.append(key)
             }
         }
-        return found.map { Due(group: $0, members: $1.sorted()) }
-            .sorted { $0.group.name < $1.group.name }
+        return found.values.sorted { $0.group.name < $1.group.name }
     }
 
     /// A group and its members whose time has passed; none where the group itself is empty.
     package struct Due: Sendable {
         package let group: GroupID
-        package let members: [MemberID]
+        /// The deadlines that have passed.
+        fileprivate var keys: [Deadlines.Key] = []
+
+        fileprivate init(_ group: GroupID) { self.group = group }
+
+        package var members: [MemberID] {
+            Set(
+                keys.compactMap { key in
+                    switch key {
+                    case .session(let key), .rebalance(let key): key.member
+                    case .vacancy: nil
+                    }
+                }
+            ).sorted()
+        }
     }
 
     package mutating func postpone(_ due: Due, until retry: Duration) {
-        for member in due.members { deadlines.set(.session(MemberKey(due.group, member)), retry) }
-        if due.members.isEmpty { deadlines.set(.vacancy(due.group), retry) }
+        for key in due.keys { deadlines.set(key, retry) }
     }
 
     private mutating func watch(_ key: MemberKey, _ now: Duration) {

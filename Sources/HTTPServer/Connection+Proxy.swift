@@ -33,8 +33,11 @@ extension Connection {
         return isAdmitted
     }
 
-    /// Who asks: as the PROXY header says, or `Forwarded` from a listed balancer, else the peer.
+    /// Who asks: as the PROXY header says, or `Forwarded` from a listed balancer, else the peer. A
+    /// balancer that sends the header writes no field: where it names nobody, a field is the
+    /// client's own word.
     func clientAddress(_ head: RequestHead) -> Address {
+        if awaitsProxyHeader, proxiedAddress == nil { return peerAddress }
         let address = proxiedAddress ?? peerAddress
         return proxies.ranges.isEmpty ? address : proxies.client(head, from: address)
     }

@@ -66,7 +66,7 @@ extension Connection {
     }
 
     func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
-        if failure != nil { throw .broken }
+        if let failure { throw BodyError(failure) }
         let most = 64 << 10
         while framing != .none {
             if inputStart < input.count {
@@ -134,6 +134,6 @@ extension Connection {
             failure = .malformedRequest
         }
         keepsAlive = false
-        throw .broken
+        throw expired == .body ? .tooSlow : .broken
     }
 }

@@ -21,6 +21,7 @@ package final class Exchange {
     private var isBodyBegun = false
     /// Of the server's budget, until the exchange ends.
     private var reservedBytes = 0
+    private var keptBytes = 0
     /// Packs the stream that is the answer.
     private var deflater: Deflater?
     /// What the handler keeps with the exchange until its end: who asks, say.
@@ -83,6 +84,16 @@ package final class Exchange {
         guard byteCount > carrier.server.configuration.limits.shortAnswerBytes else { return }
         carrier.server.budget.add(-byteCount)
         carrier.countAnswer(-byteCount)
+    }
+
+    /// Has the server's budget bear `byteCount` bytes that a stream keeps while its client takes
+    /// what was sent, in place of what it kept before; false, and nothing kept, where there is no
+    /// room.
+    package func keep(_ byteCount: Int) -> Bool {
+        if byteCount == keptBytes { return true }
+        carrier.server.budget.letGo(kept: keptBytes)
+        keptBytes = carrier.server.budget.keep(byteCount) ? byteCount : 0
+        return keptBytes == byteCount
     }
 
     /// The next bytes of the body as they arrive, at most 64 KiB at a time and without its content
@@ -161,6 +172,7 @@ package final class Exchange {
         if !addedFields.isEmpty { addedFields = [] }
         codedBody = nil
         deflater = nil
+        if keptBytes > 0 { _ = keep(0) }
         guard reservedBytes > 0 else { return }
         carrier.server.budget.add(-reservedBytes)
         reservedBytes = 0
@@ -232,9 +244,16 @@ package enum BodyError: Error {
     case malformedCoding
     /// The body opens to more than `ratio` times its size: it is a bomb.
     case inflatesTooMuch(ratio: Int)
-    /// The client closed, stalled past its deadline, or broke the framing: whatever the handler
-    /// responds, the server sends its own 400 or 408.
+    /// It came at less than the rate a client must keep: whatever the handler responds, the server
+    /// sends its own 408.
+    case tooSlow
+    /// The client closed or broke the framing: whatever the handler responds, the server sends its
+    /// own 400.
     case broken
+}
+
+extension BodyError {
+    init(_ failure: ProtocolProblem) { self = failure == .requestTimeout ? .tooSlow : .broken }
 }
 
 package enum StreamError: Error {

@@ -36,7 +36,9 @@ package enum ProtocolProblem: String, Error, CaseIterable, Sendable {
         case .methodNotAllowed: "CONNECT and TRACE are not served here."
         case .requestTimeout: "The request came too slowly. Send it again on a new connection."
         case .chunkTooLarge: "A chunk of this size is not taken. Send smaller chunks."
-        case .targetTooLong: "The request line is longer than the server takes."
+        case .targetTooLong:
+            "The request line is longer than the server takes. A long cursor can come as "
+                + "`Last-Event-ID`."
         case .expectationFailed: "Of the expectations only 100-continue is known. Leave Expect out."
         case .headTooLarge: "The header has too many fields or too many bytes."
         case .handlerFailed: "The server failed to answer. The failure is in its log."

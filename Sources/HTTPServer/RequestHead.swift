@@ -31,6 +31,11 @@ package struct RequestHead: Sendable {
         return fields.filter { FieldName.named(bytes, $0.name) == name }.map(\.value)
     }
 
+    /// The lines of a field that may be a list, as the one they stand for (RFC 9110 §5.3).
+    package func list(_ name: FieldName) -> [UInt8] {
+        Array(values(of: name).map { bytes[$0] }.joined(separator: [UInt8(ascii: ",")]))
+    }
+
     /// Calls `body` with each field in order: lower-case name and value as ranges of `bytes`.
     package func forEachField(_ body: (_ name: Range<Int>, _ value: Range<Int>) -> Void) {
         for field in fields { body(field.name, field.value) }

@@ -5,6 +5,7 @@ import Synchronization
 final class ServerBudget: Sendable {
     private let heldBytes = Atomic<Int>(0)
     private let mostBytes: Int
+    private let keptBytes = Atomic<Int>(0)
     private let perAddress: Mutex<[Address: Int]> = Mutex([:])
     private let mostPerAddress: Int
 
@@ -23,6 +24,19 @@ final class ServerBudget: Sendable {
         if held <= mostBytes { return true }
         heldBytes.subtract(byteCount, ordering: .relaxed)
         return false
+    }
+
+    /// The same of what only saves work, which has a small share of all.
+    func keep(_ byteCount: Int) -> Bool {
+        let kept = keptBytes.add(byteCount, ordering: .relaxed).newValue
+        if kept <= mostBytes / 64, reserve(byteCount) { return true }
+        keptBytes.subtract(byteCount, ordering: .relaxed)
+        return false
+    }
+
+    func letGo(kept byteCount: Int) {
+        keptBytes.subtract(byteCount, ordering: .relaxed)
+        add(-byteCount)
     }
 
     /// Counts what is held already and cannot be refused any more, or what was let go of.

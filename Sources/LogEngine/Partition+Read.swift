@@ -112,8 +112,11 @@ extension Partition {
                 throw .offsetTrimmed(earliest: Offset(state.logStart))
             }
             if offset >= state.durable.offset {
-                if case .damaged(let at, let words) = state.status {
-                    throw .damaged(at: Offset(at), words)
+                // Behind what is shown there may be what was acknowledged: an end it is not.
+                switch state.status {
+                case .damaged(let at, let words): throw .damaged(at: Offset(at), words)
+                case .failed(let words): throw .failed(words)
+                case .open, .closed: break
                 }
                 guard offset <= state.end else {
                     throw .offsetOutOfRange(latest: Offset(state.end))

@@ -9,6 +9,15 @@ package import Platform
 ///    batches follow damage, nothing is touched and the partition takes no writes.
 /// 4. What remains is synced before it counts as durable.
 extension Partition {
+    /// Whether nothing in `directory` says that there was a log; one that was opened once always
+    /// leaves something.
+    package static func hasNoFiles(_ directory: String, disk: any Disk) -> Bool {
+        guard let names = try? disk.list(directory) else { return false }
+        return !names.contains {
+            $0 == SegmentName.checkpoint || SegmentName.base($0, suffix: SegmentName.log) != nil
+        }
+    }
+
     /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.
     /// `progress` is called now and then with the bytes scanned since its last call. `workers` runs
     /// syncs and cold reads. `openSegments` is one for all partitions that share a budget.

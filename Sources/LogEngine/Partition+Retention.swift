@@ -36,7 +36,12 @@ extension Partition {
         }
         guard offset > present else { return Offset(present) }
         do throws(DiskError) {
-            try storeCheckpoint(logStart: offset)
+            do throws(DiskError) { try storeCheckpoint(logStart: offset) } catch {
+                guard error.isStorageFull else { throw error }
+                // Indexes can be made anew, should they be needed after all.
+                makeRoom(before: offset)
+                try storeCheckpoint(logStart: offset)
+            }
         } catch {
             throw error.isStorageFull ? .storageFull : .disk(error)
         }
@@ -51,7 +56,10 @@ extension Partition {
         }
         guard isWritable else { return }
         expireIdentities()
-        try rollIfExpired()
+        do { try rollIfExpired() } catch {
+            // What can go without a new segment makes room for one.
+            guard case .storageFull = error else { throw error }
+        }
         let start = expiredEnd()
         if start > logStart.value {
             _ = try moveLogStart(to: start)
@@ -60,7 +68,14 @@ extension Partition {
         }
     }
 
-    /// An active segment that is wholly past its age gets a successor, so that it can go.
+    /// With no space for the draft of a checkpoint: removes the indexes of segments that are to go.
+    private func makeRoom(before offset: Int64) {
+        let bases = state.withLock { Array($0.segments.prefix($0.goingCount(below: offset))) }
+            .map(\.base)
+        removeFiles(of: bases, [SegmentName.index, SegmentName.timeIndex])
+    }
+
+    /// An active segment whose first record is past its age gets a successor, so that it can go.
     private func rollIfExpired() throws(LogError) {
         let now = time.now()
         let hasRolled = try state.withLock { state throws(LogError) in
@@ -68,6 +83,7 @@ extension Partition {
                 let active = state.segments.last, active.byteCount > 0,
                 state.durable.offset == state.end,
                 active.idleMilliseconds(now) > limit
+                    || (now - (active.firstAppend ?? now)).wholeMilliseconds > limit
             else { return false }
             try roll(&state)
             state.isSyncScheduled = true
@@ -121,12 +137,7 @@ extension Partition {
     /// durable.
     private func dropSegments() -> [Int64] {
         state.withLock { state in
-            var count = 0
-            while count + 1 < state.segments.count,
-                state.segments[count + 1].base <= min(state.logStart, state.durable.segment)
-            {
-                count += 1
-            }
+            let count = state.goingCount(below: state.logStart)
             let dropped = state.segments.prefix(count).map(\.base)
             state.segments.removeFirst(count)
             return dropped
@@ -134,9 +145,9 @@ extension Partition {
     }
 
     /// Removes files no one can find any more. Who reads one still holds it.
-    private func removeFiles(of bases: [Int64]) {
+    private func removeFiles(of bases: [Int64], _ suffixes: [String] = SegmentName.all) {
         for base in bases {
-            for suffix in SegmentName.all {
+            for suffix in suffixes {
                 do throws(DiskError) {
                     try disk.remove(path(base, suffix))
                 } catch {

@@ -43,6 +43,8 @@ extension Partition {
                 mark.position = check.scan.validEnd
             }
         } catch {
+            // The next pass tries again.
+            if error.isPassing { return }
             words = "cannot be opened: \(error)"
         }
         stop(at: mark, segment, "\(path(base, SegmentName.log)) \(words)")

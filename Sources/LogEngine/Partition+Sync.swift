@@ -79,8 +79,13 @@ extension Partition {
             for file in plan.files { try file.sync() }
         } catch {
             // Never retried: after a failed sync the kernel may call the pages clean.
-            state.withLock { $0.status = .failed("\(error)") }
-            takeBackUnsynced()
+            let mayTakeBack = state.withLock { state in
+                // Where the scrubber came first, it has moved the durable end below what is.
+                guard case .open = state.status else { return false }
+                state.status = .failed("\(error)")
+                return true
+            }
+            if mayTakeBack { takeBackUnsynced() }
             settle(failing: "\(error)")
             return false
         }
@@ -93,8 +98,14 @@ extension Partition {
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {
-            settle(failing: "\(error)")
-            return false
+            guard error.isPassing else {
+                settle(failing: "\(error)")
+                return false
+            }
+            // The data is synced, and nobody is told before the rest is: in the next round.
+            state.withLock { $0.isDirectoryDirty = true }
+            pauseThread(for: Limits.passingPause)
+            return true
         }
         if !plan.hasRolled, let chain = plan.chains.last { store(chain) }
         settle(plan.mark, since: plan.start)

@@ -109,7 +109,11 @@ package final class Partition: Sendable {
     package func watch(past offset: Offset, _ wakeup: Wakeup) -> UInt64 {
         let (id, isPast, sync) = state.withLock { state in
             var isPast = state.durable.offset > offset.value
-            if case .open = state.status {} else { isPast = true }
+            // One that failed has told all who watched; who begins now is told by its read.
+            switch state.status {
+            case .open, .failed: break
+            case .closed, .damaged: isPast = true
+            }
             let id =
                 isPast
                 ? state.watchers.add(woken: wakeup)

@@ -98,6 +98,15 @@ struct PartitionState: Sendable {
         return segment.base == durable.segment ? durable.position : 0
     }
 
+    /// How many of the first segments lie wholly before `offset`, and before the one that the high
+    /// watermark is in.
+    func goingCount(below offset: Int64) -> Int {
+        let end = min(offset, durable.segment)
+        var count = 0
+        while count + 1 < segments.count, segments[count + 1].base <= end { count += 1 }
+        return count
+    }
+
     /// Throws unless records may be appended.
     func checkWritable() throws(LogError) {
         if isClosing { throw .closed }

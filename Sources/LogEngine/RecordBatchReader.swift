@@ -14,6 +14,8 @@ package struct RecordBatchReader {
     private var end = 0
     private var remaining: Int32 = 0
     private var previousDelta: Int64 = -1
+    /// What `previousDelta` was before the last record.
+    private var deltaBefore: Int64 = -1
 
     /// `batches` is a sequence of whole batches. Their CRCs are checked here, unless
     /// `areChecked`, as a read has done with what it returns.
@@ -36,6 +38,7 @@ package struct RecordBatchReader {
             throw .damaged(at: Offset(header.baseOffset), "a record's lengths do not add up")
         }
         position = next
+        deltaBefore = previousDelta
         previousDelta = record.offset.value - header.baseOffset
         remaining -= 1
         if remaining == 0, position != end {
@@ -43,6 +46,16 @@ package struct RecordBatchReader {
         }
         return record
     }
+
+    /// Takes back the record that `next` returned last: it is the next one again.
+    package mutating func putBack(_ record: Record) {
+        position = record.encoded.lowerBound
+        previousDelta = deltaBefore
+        remaining += 1
+    }
+
+    /// Bytes it holds: what was read, and what a compressed batch of it opens to.
+    package var heldBytes: Int { batches.count + (header?.codec == .gzip ? bytes.count : 0) }
 
     /// Behind the batch that was entered last, also where it holds no record; 0 before the first.
     package var nextOffset: Offset { Offset(header?.nextOffset ?? 0) }

@@ -30,6 +30,8 @@ struct Segment: Sendable {
     var idleBefore: Int64
     /// The last append, or when this run opened the segment.
     var lastAppend: Instant
+    /// The first append of this run; nil before.
+    var firstAppend: Instant?
 
     init(base: Int64, byteCount: Int64 = 0, file: (any DiskFile)? = nil, openedAt: Instant) {
         self.base = base
@@ -42,6 +44,7 @@ struct Segment: Sendable {
 
     mutating func noteAppend(_ now: Instant) {
         lastAppend = now
+        if firstAppend == nil { firstAppend = now }
         idleBefore = 0
     }
 

@@ -9,6 +9,8 @@ extension DiskError {
 
     /// ENOSPC or EDQUOT: may succeed later, when there is space.
     package var isStorageFull: Bool { code == ENOSPC || code == EDQUOT }
+    /// EMFILE, ENFILE or ENOMEM: says nothing about the disk, and may succeed in a moment.
+    package var isPassing: Bool { code == EMFILE || code == ENFILE || code == ENOMEM }
     package var isNotFound: Bool { code == ENOENT }
     /// Another process holds the lock.
     package var isLocked: Bool { code == EWOULDBLOCK }

@@ -22,7 +22,10 @@ package func preferShortTurns() { _ = millrace_set_turns(100_000) }
 
 /// Keeps the calling thread, a worker and never an event loop, from running for a while.
 package func pauseThread(for duration: Duration) {
-    usleep(UInt32(max(0, min(duration.components.attoseconds / 1_000_000_000_000, 999_999))))
+    let (seconds, attoseconds) = duration.components
+    var time = timespec(
+        tv_sec: Int(max(0, seconds)), tv_nsec: Int(max(0, attoseconds / 1_000_000_000)))
+    nanosleep(&time, nil)
 }
 
 /// Starts an operating-system thread that runs `body` and ends with it.

@@ -42,6 +42,8 @@ struct AccessOptions: ParsableArguments {
         "--bytes-out-per-second",
     ]
 
+    static let switches = ["--proxy-protocol"]
+
     func validate() throws {
         for text in Self.list(trustedProxies) where AddressRange(text) == nil {
             throw ValidationError(

@@ -60,10 +60,14 @@ enum Environment {
     static func asArguments(_ arguments: [String]) -> [String] {
         guard let command = arguments.first, command == "serve" else { return arguments }
         var given: [String] = []
-        for flag in Serve.flags {
+        for flag in Serve.flags + Serve.switches {
             let isOnCommandLine = arguments.contains { $0 == flag || $0.hasPrefix(flag + "=") }
-            if !isOnCommandLine, let value = value(of: variable(for: flag)) {
-                given.append("\(flag)=\(value)")
+            guard !isOnCommandLine, let value = value(of: variable(for: flag)) else { continue }
+            // Of a switch any other value is refused, as one on the command line is.
+            switch (Serve.switches.contains(flag), value.lowercased()) {
+            case (true, "true"), (true, "1"): given.append(flag)
+            case (true, "false"), (true, "0"): break
+            default: given.append("\(flag)=\(value)")
             }
         }
         return [command] + given + arguments.dropFirst()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Backends
 import Glibc
 import Logging
 import Platform
@@ -62,10 +63,13 @@ struct Serve: ParsableCommand {
     /// The options that have a variable, each as it is written.
     static let flags =
         [
-            "--data", "--listen", "--max-body-bytes", "--max-wait-ms", "--auto-create-partitions",
+            "--data", "--listen", "--max-body-bytes", "--max-wait-ms",
+            "--auto-create-partitions",
             "--access-log", "--loops", "--max-connections", "--max-connections-per-address",
             "--max-buffered-bytes", "--drain-timeout-ms", "--log-level", "--scrub-bytes-per-second",
         ] + AccessOptions.flags
+    /// Those without a value; their variables say `true` or `false`.
+    static let switches = ["--allow-anonymous"] + AccessOptions.switches
 
     func validate() throws {
         _ = try address()
@@ -74,7 +78,10 @@ struct Serve: ParsableCommand {
         }
         try check(maxBodyBytes > 0, "--max-body-bytes must be at least 1.")
         try check(maxWaitMs >= 0, "--max-wait-ms must not be negative.")
-        try check((autoCreatePartitions ?? 1) >= 1, "--auto-create-partitions must be at least 1.")
+        let partitions = 1...Backends.Limits.partitionsPerTopic
+        try check(
+            partitions.contains(autoCreatePartitions ?? 1),
+            "--auto-create-partitions must be from 1 to \(partitions.upperBound).")
         try check((0...256).contains(loops), "--loops must be from 0 to 256.")
         try check(maxConnections >= 1, "--max-connections must be at least 1.")
         try check(

@@ -10,6 +10,9 @@ import Synchronization
 final class Service: Sendable {
     /// Threads for syncs, cold reads and metadata. They wait in the kernel, so more than cores.
     private static let workerCount = 16
+    /// Beside those of connections and sealed segments: for active segments, and what is opened for
+    /// a moment.
+    private static let sparedDescriptors = 64
 
     private let options: Serve
     private let backend: EmbeddedBackend
@@ -44,7 +47,10 @@ final class Service: Sendable {
         configuration.host = host
         configuration.port = port
         configuration.loopCount = options.loops
-        configuration.limits.connections = options.maxConnections
+        // The log must not be short of descriptors because clients are many.
+        let spared = storage.openSegments + Self.sparedDescriptors
+        configuration.limits.connections = max(
+            1, min(options.maxConnections, descriptorLimit - spared))
         configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
         configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog

@@ -49,9 +49,17 @@ import Testing
         let limiter = FailureLimiter()
         for _ in 0..<20 { #expect(limiter.fail("192.0.2.1", now: start) == .zero) }
         #expect(limiter.fail("192.0.2.1", now: start) == .seconds(1))
-        #expect(limiter.wait(for: "192.0.2.1", now: start) == .seconds(1))
         #expect(limiter.fail("192.0.2.2", now: start) == .zero)
-        #expect(limiter.wait(for: "192.0.2.1", now: start + .seconds(1)) == .zero)
+        #expect(limiter.fail("192.0.2.1", now: start + .seconds(1)) == .zero)
+    }
+
+    @Test func `leave an address a bounded number of signatures to be verified`() {
+        let limiter = FailureLimiter()
+        for _ in 0..<21 { _ = limiter.fail("192.0.2.1", now: start) }
+        let verified = (0..<1000).count { _ in limiter.mayVerify("192.0.2.1", now: start) }
+        #expect(verified == 200)
+        #expect(limiter.mayVerify("192.0.2.1", now: start + .milliseconds(5)))
+        #expect(limiter.mayVerify("192.0.2.2", now: start))
     }
 
     /// API2: 10⁵ bad tokens, each from another address: the table does not grow without end.

@@ -104,6 +104,19 @@ struct RecordBatchTests {
         #expect(reader.nextOffset == Offset(10_000))
     }
 
+    @Test func `a record that is put back comes again, wherever it stands`() throws {
+        let batches = Input.encode((0..<5).map { Input(value: [UInt8($0)]) })
+        var reader = RecordBatchReader(batches)
+        var values: [UInt8] = []
+        while let record = try reader.next() {
+            reader.putBack(record)
+            let again = try #require(try reader.next())
+            #expect(again.offset == record.offset && again.value == record.value)
+            values += reader.bytes[try #require(again.value)]
+        }
+        #expect(values == [0, 1, 2, 3, 4])
+    }
+
     @Test func `a record above the limit is not added and leaves no trace`() throws {
         let key = [UInt8](repeating: 1, count: 100)
         var builder = RecordBatchBuilder()

@@ -40,6 +40,36 @@ struct RetentionTests {
         #expect(try await partition.values()[40] == "young")
     }
 
+    /// A segment that never fills and is never idle must not keep its first records for ever.
+    @Test func `by age records go also where others come all the time`() async throws {
+        var bench = Bench()
+        bench.options.retentionMs = 60_000
+        let partition = try bench.open()
+        for second in 0..<300 {
+            try await bench.store(["at \(second)"], in: partition)
+            if second % 10 == 9 { try await partition.enforceRetention() }
+            bench.time.advance(by: .seconds(1))
+            #expect(Int64(second) - partition.logStart.value <= 140)
+        }
+        #expect(partition.logStart >= Offset(160))
+        #expect(try await partition.values()[299] == "at 299")
+    }
+
+    /// The draft of the checkpoint needs space that only what is to go can give.
+    @Test func `a full disk does not keep records from going`() async throws {
+        let (bench, partition) = try await Self.bench { _ in }
+        let freed = Counter()
+        bench.disk.inject { operation, path, _ in
+            if operation == .remove, path.hasSuffix("index") { freed.add(path) }
+            let isDraft = operation == .write && path.hasSuffix("checkpoint.tmp")
+            return isDraft && freed.paths.isEmpty ? .noSpace : nil
+        }
+        let start = try await partition.deleteRecords(before: Offset(20))
+        #expect(start == Offset(20) && !freed.paths.isEmpty)
+        try partition.close()
+        #expect(try await bench.open().values().count == 20)
+    }
+
     /// Pitfall 19, R11: neither the wall clock nor clients' timestamps say how old a record is.
     @Test(arguments: [1, -1])
     func `a wall clock that jumps ten years deletes nothing`(sign: Int) async throws {

@@ -79,6 +79,11 @@ func isTopicName(_ name: String) -> Bool {
 /// Topics of the program itself, hidden from clients.
 func isInternalTopicName(_ name: String) -> Bool { name.utf8.starts(with: "__".utf8) }
 
+/// The same for names that one can be taken for the other: by case, or `.` and `_`.
+func foldedName(_ name: String) -> String {
+    String(name.lowercased().map { $0 == "." ? "_" : $0 })
+}
+
 func checkTopicName(_ name: String) throws(BackendError) {
     guard isTopicName(name) else {
         throw .invalidConfiguration(

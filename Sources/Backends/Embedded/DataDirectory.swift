@@ -29,8 +29,10 @@ struct DataDirectory: Sendable {
     // MARK: - The directory
 
     func create() throws(DiskError) {
+        var made = [parent(of: path)]
+        while let last = made.last, !disk.exists(last) { made.append(parent(of: last)) }
         try disk.createDirectory(path)
-        try disk.syncDirectory(parent(of: path))
+        for directory in made { try disk.syncDirectory(directory) }
     }
 
     /// Reads node.json, or writes it where the directory is new.

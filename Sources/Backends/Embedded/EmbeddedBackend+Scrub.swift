@@ -43,7 +43,10 @@ extension EmbeddedBackend {
     /// Waits as long as so many bytes may take; not at all once the backend closes.
     private func pace(_ byteCount: Int64) {
         guard options.scrubBytesPerSecond > 0, !isClosing else { return }
-        let milliseconds = byteCount * 1000 / options.scrubBytesPerSecond
-        pauseThread(for: .milliseconds(milliseconds))
+        var milliseconds = byteCount * 1000 / options.scrubBytesPerSecond
+        while milliseconds > 0, !isClosing {
+            pauseThread(for: .milliseconds(min(milliseconds, 100)))
+            milliseconds -= 100
+        }
     }
 }

@@ -125,7 +125,7 @@ extension EmbeddedBackend {
                 if isInternalTopicName(topic.name) {
                     $0.internalTopics[topic.name] = topic
                 } else {
-                    $0.topics[topic.name] = topic
+                    $0.add(topic)
                 }
             }
             $0.quarantined = quarantined
@@ -174,6 +174,8 @@ struct PartitionWork: Sendable {
     var configuration: TopicConfiguration
     /// Its directory is not there. An empty log in its place would use its offsets again.
     var isMissing = false
+    /// It has no files yet; of any other they are missing where there are none.
+    var isNew = false
 }
 
 extension EmbeddedBackend {
@@ -200,6 +202,8 @@ extension EmbeddedBackend {
             return .failed(.notReady("closing"))
         } else if work.isMissing {
             failure = .storage("the directory \(path) is missing")
+        } else if !work.isNew, Partition.hasNoFiles(path, disk: directory.disk) {
+            failure = .storage("the files in \(path) are missing")
         } else {
             do throws(LogError) {
                 let partition = try Partition.open(

@@ -14,6 +14,9 @@ extension EmbeddedBackend {
         defer { changes.leave() }
         let existing = try state.withLock { (state) throws(BackendError) in
             try state.phase.check()
+            if state.topics[name] == nil, state.foldedNames.contains(foldedName(name)) {
+                throw .topicNameCollides(name)
+            }
             return state.topics[name]
         }
         if let existing {
@@ -27,7 +30,7 @@ extension EmbeddedBackend {
             name: name, topicID: newTopicID(), partitionCount: partitionCount,
             configuration: configuration)
         let topic = try await makeTopic(metadata)
-        state.withLock { $0.topics[name] = topic }
+        state.withLock { $0.add(topic) }
         tellObserver(of: name)
         return (topic, true)
     }
@@ -99,6 +102,7 @@ extension EmbeddedBackend {
         let slots = topic.slots
         state.withLock {
             $0.topics[name] = nil
+            $0.foldedNames.remove(foldedName(name))
             let failed = $0.retired.failedPartitionCount
             $0.retired.add(slots)
             $0.retired.failedPartitionCount = failed
@@ -174,11 +178,19 @@ extension EmbeddedBackend {
     ) async throws(BackendError) -> [EmbeddedTopic.Slot] {
         let work = range.map {
             PartitionWork(
-                topicID: metadata.topicID, partition: $0, configuration: metadata.configuration)
+                topicID: metadata.topicID, partition: $0, configuration: metadata.configuration,
+                isNew: true)
         }
         let slots = await open(work) { _ in }
         for slot in slots {
-            guard case .failed(let error) = slot else { continue }
+            let error: BackendError
+            switch slot {
+            case .failed(let reason): error = reason
+            case .open(let partition):
+                // Such a one has no files yet that are sure to be there tomorrow.
+                guard let failure = partition.failure else { continue }
+                error = .storage(failure)
+            }
             abandon(slots)
             throw error
         }

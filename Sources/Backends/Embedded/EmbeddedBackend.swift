@@ -52,6 +52,8 @@ package final class EmbeddedBackend: Backend {
         var phase = Phase.starting
         var progress = Progress()
         var topics: [String: EmbeddedTopic] = [:]
+        /// Of `topics`: no two may be taken for each other.
+        var foldedNames: Set<String> = []
         var internalTopics: [String: EmbeddedTopic] = [:]
         var quarantined: [Quarantined] = []
         /// What partitions of deleted topics have counted: counters never go down.
@@ -60,6 +62,11 @@ package final class EmbeddedBackend: Backend {
         var lock: FileLock?
         var ticker: Ticker?
         var observer: (@Sendable (String) -> Void)?
+
+        mutating func add(_ topic: EmbeddedTopic) {
+            topics[topic.name] = topic
+            foldedNames.insert(foldedName(topic.name))
+        }
     }
 
     let directory: DataDirectory
@@ -124,6 +131,8 @@ package final class EmbeddedBackend: Backend {
     }
 
     package var stateLog: any StateLog { embeddedStateLog }
+    package var hasUnreadableTopics: Bool { state.withLock { !$0.quarantined.isEmpty } }
+
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
 
     package func topics() async throws(BackendError) -> [TopicDescription] {

@@ -117,6 +117,8 @@ package final class EmbeddedStateLog: StateLog {
         _ shard: Int, _ body: ([StateRecord]) -> Void
     ) async throws(BackendError) {
         let log = try partition(shard)
+        // What is left of a damaged one would pass for all there was.
+        if let failure = log.failure { throw .partitionFailed(failure) }
         try await replay(log, upTo: log.highWatermark) { records in body(records.map(\.record)) }
     }
 

@@ -67,9 +67,17 @@ final class EmbeddedTopic: Topic {
             guard !state.isDeleted else { throw .unknownTopic(name) }
             return state.slots
         }
-        return slots.compactMap { slot in
-            if case .open(let log) = slot { log.trace(ofKey: id) } else { nil }
+        var traces: [KeyTrace] = []
+        var closed: BackendError?
+        for slot in slots {
+            switch slot {
+            case .open(let log): if let trace = log.trace(ofKey: id) { traces.append(trace) }
+            case .failed(let error): closed = .partitionFailed(error.reasonNotOpened)
+            }
         }
+        // Its trace may be where nobody can look.
+        if traces.isEmpty, let closed { throw closed }
+        return traces
     }
 
     func acknowledge(_ ticket: AppendTicket) async throws(BackendError) -> Offset {
@@ -216,7 +224,7 @@ final class EmbeddedTopic: Topic {
     }
 
     private func translate(_ error: LogError) -> BackendError {
-        guard case .closed = error else { return BackendError(error) }
+        // Also where it is the files that are gone already.
         let isDeleted = state.withLock { $0.isDeleted }
         return isDeleted ? .unknownTopic(name) : BackendError(error)
     }
@@ -292,8 +300,9 @@ extension BackendError {
         case .partitionFailed(let reason), .storage(let reason), .notReady(let reason): reason
         case .damaged(let offset, let reason): "damage at offset \(offset.value): \(reason)"
         case .storageFull: "no space is left"
-        case .unknownTopic, .unknownPartition, .topicExists, .invalidConfiguration, .limitReached,
-            .offsetTrimmed, .offsetOutOfRange, .recordTooLarge, .recordWithoutKey, .identity,
+        case .unknownTopic, .unknownPartition, .topicExists, .topicNameCollides,
+            .invalidConfiguration, .limitReached, .offsetTrimmed, .offsetOutOfRange,
+            .recordTooLarge, .recordWithoutKey, .identity,
             .endOffsetMismatch:
             "\(self)"
         }

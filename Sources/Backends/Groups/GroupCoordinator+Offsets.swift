@@ -99,8 +99,13 @@ extension GroupCoordinator {
         } catch {
             switch error {
             case .unknownTopic:
-                guard mustExist else { return entry }
-                throw .unknownTopic(commit.topic)
+                if mustExist { throw .unknownTopic(commit.topic) }
+                // Not gone, perhaps: what is dropped here would be read again after the repair.
+                guard !backend.hasUnreadableTopics else {
+                    throw .backend(
+                        .partitionFailed("the topic may be one whose topic.json cannot be read"))
+                }
+                return entry
             case .unknownPartition(let partition, let count):
                 guard mustExist else { return entry }
                 throw .unknownPartition(

@@ -7,6 +7,8 @@ package enum BackendError: Error, Equatable {
     case unknownPartition(Int, partitionCount: Int)
     /// There is a topic of this name with another partition count or configuration.
     case topicExists(String)
+    /// There is a topic whose name differs in case, or in `.` and `_`, only.
+    case topicNameCollides(String)
     /// A field of a configuration has a value this backend cannot take; `reason` says what it
     /// takes.
     case invalidConfiguration(field: String, reason: String)

@@ -20,6 +20,8 @@ struct BrowserPolicy: Sendable {
     /// True where it was a preflight, which is answered.
     func answers(_ exchange: Exchange) throws(Problem) -> Bool {
         let head = exchange.head
+        // Of each answer: a cache must not give a page the one that another, or none, was given.
+        if !origins.isEmpty, !allowsAllOrigins { exchange.addedFields.append(("vary", "origin")) }
         if let hosts, let host = head.value(of: .host), !isOwn(head.bytes[host], hosts) {
             throw Problem(
                 .misdirectedRequest,
@@ -83,7 +85,6 @@ struct BrowserPolicy: Sendable {
                 "access-control-allow-origin",
                 allowsAllOrigins ? "*" : String(decoding: listed ?? [], as: UTF8.self)
             ))
-        if !allowsAllOrigins { exchange.addedFields.append(("vary", "origin")) }
         guard exchange.head.method == .options,
             exchange.head.value(of: .accessControlRequestMethod) != nil
         else {
@@ -108,8 +109,10 @@ struct BrowserPolicy: Sendable {
         ("access-control-allow-methods", "GET, HEAD, POST, PUT, PATCH, DELETE"),
         (
             "access-control-allow-headers",
-            "authorization, content-type, last-event-id, idempotency-key, if-end-offset, "
-                + "if-none-match, producer-id, producer-epoch, producer-sequence, traceparent"
+            "authorization, content-type, content-encoding, last-event-id, idempotency-key, "
+                + "if-end-offset, if-none-match, producer-id, producer-epoch, producer-sequence, "
+                + "traceparent, ce-specversion, ce-id, ce-source, ce-type, ce-subject, ce-time, "
+                + "ce-dataschema, ce-partitionkey"
         ),
         ("access-control-max-age", "600"),
     ]

@@ -39,7 +39,8 @@ final class Doorkeeper: Sendable {
                 exchange, "Of the schemes of `Authorization`, Bearer is taken, with a token.")
         }
         let now = exchange.now
-        let mayVerify = !access.hasFailures || mayFail(exchange, now)
+        let mayVerify =
+            !access.hasFailures || access.failures.mayVerify(exchange.clientNetwork, now: now)
         switch access.authenticate(token, mayVerify: mayVerify) {
         case .granted(let grant): return Caller(grant)
         case .expired:
@@ -47,9 +48,13 @@ final class Doorkeeper: Sendable {
         case .unknownPrincipal:
             throw try failure(
                 exchange, "The token is right, but whom it names has no line in the access file.")
-        case .refused, .unverified:
+        case .refused:
             throw try failure(
                 exchange, "The token is not known here, or was revoked, or is not right.")
+        case .unverified:
+            throw tooManyFailures(
+                "So many requests with a wrong token came from this address that no new one is "
+                    + "looked at for a moment.", after: 1)
         }
     }
 
@@ -109,20 +114,18 @@ final class Doorkeeper: Sendable {
 
     // MARK: - Refusals
 
-    private func mayFail(_ exchange: Exchange, _ now: Instant) -> Bool {
-        access.failures.wait(for: exchange.clientNetwork, now: now) == .zero
-    }
-
     /// The answer to a credential that is not right, counted against the address it came from.
     func failure(_ exchange: Exchange, _ detail: String) throws(Problem) -> Problem {
         let wait = access.failures.fail(exchange.clientNetwork, now: exchange.now)
         guard wait > .zero else { return refusal(detail, hadToken: true) }
-        refusals.add(1, ordering: .relaxed)
-        let seconds = max(1, (wait.wholeMilliseconds + 999) / 1000)
-        var problem = Problem(
-            .tooManyFailures,
+        return tooManyFailures(
             "Too many requests with a wrong token came from this address. The right token is "
-                + "still taken.")
+                + "still taken.", after: max(1, (wait.wholeMilliseconds + 999) / 1000))
+    }
+
+    private func tooManyFailures(_ detail: String, after seconds: Int64) -> Problem {
+        refusals.add(1, ordering: .relaxed)
+        var problem = Problem(.tooManyFailures, detail)
         problem.retryAfter = seconds
         return problem
     }

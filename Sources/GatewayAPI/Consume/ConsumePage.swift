@@ -10,11 +10,12 @@ struct ConsumePage {
 
     func answer(_ positions: [ReadPosition]) async throws(Problem) {
         var pager = begin(positions)
-        let first = positions[0].next
+        let first = positions[0]
         let budget = RecordPager.Budget(
             records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
             bytes: request.maxBytes)
         var outcome = try await pager.fill(budget, for: exchange)
+        try outcome.check()
         if outcome.recordCount == 0, request.wait > .zero {
             let watcher = Watcher(exchange, until: exchange.now + request.wait)
             defer { watcher.end() }
@@ -22,6 +23,7 @@ struct ConsumePage {
                 if request.partition == nil { pager.follow(growthOf: request.topic) }
                 try watcher.watch(pager.positions)
                 outcome = try await pager.fill(budget, for: exchange)
+                try outcome.check()
                 if outcome.recordCount > 0 { break }
             } while await watcher.wait()
         }
@@ -39,7 +41,9 @@ struct ConsumePage {
     }
 
     @inline(never)
-    private func finish(_ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from: Offset) {
+    private func finish(
+        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from first: ReadPosition
+    ) {
         pager.writer.endArray()
         pager.writer.name("cursor")
         pager.writer.string(pager.cursor.text)
@@ -49,9 +53,9 @@ struct ConsumePage {
         var response = Response(
             status: 200, contentType: "application/json", body: pager.writer.bytes)
         if outcome.isFull, request.partition != nil, request.start.isFixed,
-            request.topic.configuration.cleanupPolicy == .delete
+            !first.followsStart, request.topic.configuration.cleanupPolicy == .delete
         {
-            makeCacheable(&response, from: from, to: pager.positions[0].next)
+            makeCacheable(&response, from: first.next, to: pager.positions[0].next)
         } else {
             response.fields.append(("cache-control", "no-store"))
         }
@@ -68,8 +72,8 @@ struct ConsumePage {
         response.fields.append(
             ("cache-control", "private, max-age=\(Limits.historyMaxAge), immutable"))
         response.fields.append(("vary", "accept, last-event-id"))
-        if let known = exchange.head.value(of: .ifNoneMatch) {
-            let text = String(decoding: exchange.head.bytes[known], as: UTF8.self)
+        if exchange.head.value(of: .ifNoneMatch) != nil {
+            let text = String(decoding: exchange.head.list(.ifNoneMatch), as: UTF8.self)
             if text == "*" || text.split(separator: ",").contains(where: { matches($0, tag) }) {
                 response.status = 304
                 response.contentType = nil

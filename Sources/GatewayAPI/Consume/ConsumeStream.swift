@@ -21,8 +21,9 @@ struct ConsumeStream {
         var pager = RecordPager(positions, tag: tag, form: form == .events ? .event : .line)
         var left = maxRecords ?? .max
         // The first look is before the head is sent, so that a bad start is a 4xx and not a stream.
-        var outcome = try await pager.fill(budget(left), for: exchange)
+        var outcome = try await fill(&pager, left)
         start()
+        if exchange.head.method == .head { return exchange.finish() }
         let watcher = Watcher(exchange, until: exchange.now + heartbeat)
         let watch = try seat?.seat.watch(watcher.wakeup)
         defer {
@@ -64,11 +65,11 @@ struct ConsumeStream {
     private func next(
         _ pager: inout RecordPager, _ last: RecordPager.Outcome, _ watcher: Watcher, _ left: Int
     ) async throws(Problem) -> RecordPager.Outcome {
-        if !last.caughtUp { return try await pager.fill(budget(left), for: exchange) }
+        if !last.caughtUp, last.recordCount > 0 { return try await fill(&pager, left) }
         while true {
             if let growing { pager.follow(growthOf: growing) }
             try watcher.watch(pager.positions)
-            let outcome = try await pager.fill(budget(left), for: exchange)
+            let outcome = try await fill(&pager, left)
             if outcome.recordCount > 0 { return outcome }
             if try await hasNews() { return outcome }
             if await watcher.wait() { continue }
@@ -83,7 +84,7 @@ struct ConsumeStream {
     /// Whether the member's assignment is about to change; a sign of life of it as well.
     private func hasNews() async throws(Problem) -> Bool {
         guard let (seat, view) = seat else { return false }
-        return try await coordinating { () async throws(GroupError) in
+        return try await exchange.coordinating { () async throws(GroupError) in
             try await seat.coordinator.heartbeat(seat.group, seat.member, epoch: view.epoch)
         }
     }
@@ -93,8 +94,15 @@ struct ConsumeStream {
         return min(Limits.heartbeat, .milliseconds(view.heartbeatInterval))
     }
 
-    private func budget(_ left: Int) -> RecordPager.Budget {
-        RecordPager.Budget(records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
+    /// Beside a partition that failed a member goes on with its others: its polls tell what it has.
+    private func fill(
+        _ pager: inout RecordPager, _ left: Int
+    ) async throws(Problem) -> RecordPager.Outcome {
+        let budget = RecordPager.Budget(
+            records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
+        let outcome = try await pager.fill(budget, for: exchange)
+        if seat == nil { try outcome.check() }
+        return outcome
     }
 
     @inline(never)

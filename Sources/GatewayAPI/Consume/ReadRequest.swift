@@ -75,8 +75,8 @@ extension ReadRequest.Form {
         accepted head: RequestHead, of types: [String] = Self.mediaTypes.map(\.type)
     ) throws(Problem) {
         var best: Int? = 0
-        if let value = head.value(of: .accept) {
-            best = Accept(head.bytes[value]).best(of: types)
+        if head.value(of: .accept) != nil {
+            best = Accept(head.list(.accept)).best(of: types)
         }
         guard let best, let found = Self.mediaTypes.first(where: { $0.type == types[best] }) else {
             throw Problem(

@@ -31,6 +31,11 @@ struct RecordPager {
         var caughtUp = true
         /// The budget ended the page, and no partition was at its high watermark.
         var isFull = false
+        /// Why a partition that failed could not be read; the others were.
+        var failure: Problem?
+
+        /// For who has nothing else to deliver.
+        func check() throws(Problem) { if recordCount == 0, let failure { throw failure } }
     }
 
     private(set) var positions: [ReadPosition]
@@ -46,6 +51,8 @@ struct RecordPager {
     private var highWatermarks: [Offset?]
     private var recordCount = 0
     private var progress = Progress()
+    /// Why a partition cannot be read, where others can.
+    private var failure: Problem?
 
     init(_ positions: [ReadPosition], tag: String?, form: Form) {
         self.positions = positions
@@ -103,11 +110,41 @@ struct RecordPager {
         begin(Budget(records: budget.records, bytes: bytes))
         while true {
             switch try proceed() {
-            case .filled(let outcome): return outcome
+            case .filled(let outcome):
+                keepReaders(for: exchange)
+                return outcome
             case .mustYield: await exchange.nextTurn()
-            case .mustRead(let index, let byteCount): try await read(index, byteCount)
+            case .mustRead(let index, let byteCount):
+                do throws(Problem) { try await read(index, byteCount) } catch {
+                    if try goesOn(without: index, error) {
+                        progress.goOn()
+                    } else {
+                        return try outcome(isFull: true)
+                    }
+                }
             }
         }
+    }
+
+    /// What was rendered of a partition is delivered before its error, which is then that of the
+    /// next page. One that failed keeps nobody from the others, for as long as they have something.
+    private mutating func goesOn(without index: Int, _ error: Problem) throws(Problem) -> Bool {
+        if error.code == .partitionFailed {
+            failure = failure ?? error
+            return true
+        }
+        let wasRead = highWatermarks[index] != nil
+        if recordCount == 0 || !wasRead { throw error }
+        return false
+    }
+
+    /// What was read of a large batch is kept for the next burst, where the server may hold it:
+    /// each would have to read, check and open all of it again.
+    private mutating func keepReaders(for exchange: Exchange) {
+        if form == .page { return }
+        let large = readers.lazy.map(\.heldBytes).filter { $0 > Limits.largeReadBytes }
+        if exchange.keep(large.reduce(0, +)) { return }
+        for index in readers.indices { readers[index] = RecordBatchReader([]) }
     }
 
     /// How far a page has come.
@@ -142,6 +179,7 @@ struct RecordPager {
     @inline(never)
     private mutating func begin(_ budget: Budget) {
         recordCount = 0
+        failure = nil
         progress = Progress(
             budget: budget, pageEnd: writer.bytes.count + budget.bytes,
             turnEnd: writer.bytes.count + Limits.bytesPerTurn, open: order())
@@ -164,7 +202,11 @@ struct RecordPager {
             }
             progress.limit = limit
             let index = progress.open[progress.place]
-            switch try take(index, limit) {
+            var taken = Taken.emptied
+            do throws(Problem) { taken = try take(index, limit) } catch {
+                if try !goesOn(without: index, error) { taken = .pageFull }
+            }
+            switch taken {
             case .pageFull: return .filled(try outcome(isFull: true))
             case .mustYield: return .mustYield
             case .mustRead(let byteCount): return .mustRead(index: index, byteCount: byteCount)
@@ -228,9 +270,15 @@ struct RecordPager {
                 if form == .event { writer.endLine() }
                 if writer.bytes.count > progress.pageEnd, recordCount > 0 {
                     writer.bytes.removeLast(writer.bytes.count - before)
+                    if form != .page, reader.heldBytes > Limits.largeReadBytes {
+                        reader.putBack(record)
+                        swap(&reader, &readers[index])
+                    }
                     return .pageFull
                 }
                 positions[index].next = record.offset.next
+                // What the log loses from here on is lost to this reader.
+                positions[index].followsStart = false
                 recordCount += 1
                 if recordCount == limit.records || writer.bytes.count >= limit.bytes {
                     swap(&reader, &readers[index])
@@ -331,16 +379,22 @@ struct RecordPager {
     }
 
     private func outcome(isFull: Bool) throws(Problem) -> Outcome {
-        var outcome = Outcome(recordCount: recordCount, caughtUp: true, isFull: isFull)
+        var outcome = Outcome(
+            recordCount: recordCount, caughtUp: failure == nil,
+            isFull: isFull && failure == nil, failure: failure)
         for (position, read) in zip(positions, highWatermarks) {
             let highWatermark: Offset
             if let read {
                 highWatermark = read
             } else {
-                do {
+                do throws(BackendError) {
                     highWatermark = try position.topic.bounds(position.partition).highWatermark
                 } catch {
-                    throw Problem(error)
+                    let problem = Problem(error)
+                    guard problem.code == .partitionFailed else { throw problem }
+                    outcome.failure = outcome.failure ?? problem
+                    outcome.caughtUp = false
+                    continue
                 }
             }
             if position.next < highWatermark {

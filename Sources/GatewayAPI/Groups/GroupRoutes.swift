@@ -54,7 +54,7 @@ struct GroupRoutes {
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
         if let member = document.memberID, let epoch = document.memberEpoch {
             try checkName(member, of: "member")
-            try await coordinating { () async throws(GroupError) in
+            try await exchange.coordinating { () async throws(GroupError) in
                 try await coordinator.commit(group, member, epoch: epoch, offsets)
             }
         } else {
@@ -73,12 +73,7 @@ struct GroupRoutes {
         writer.name("offsets")
         writer.beginArray()
         for offset in offsets {
-            let lag = try await calling { () async throws(BackendError) in
-                try await Lag.measure(
-                    backend.topic(offset.topic), offset.partition, committed: offset.offset,
-                    time: time)
-            }
-            writer.offset(offset, lag)
+            writer.offset(offset, try await lag(of: offset))
         }
         writer.endArray()
         writer.endObject()
@@ -95,6 +90,8 @@ struct GroupRoutes {
         if dryRun, try await hasMembers(group) { throw Problem(GroupError.groupNotEmpty(group)) }
         for topic in document.topics ?? [] { try exchange.require(.read, onTopic: topic) }
         let offsets = try await targets(of: document, before)
+        // Nothing to reset in a group that is not there: rather a name that was not meant.
+        if offsets.isEmpty { _ = try await find(group: group) }
         var previous: [String: [Int: Offset]] = [:]
         for each in before { previous[each.topic, default: [:]][each.partition] = each.offset }
         for offset in offsets { try exchange.require(.read, onTopic: offset.topic) }
@@ -162,6 +159,17 @@ struct GroupRoutes {
     private func checkCount(_ offsets: [OffsetCommit]) throws(Problem) {
         let limit = GroupLimits.partitionsPerGroup
         if offsets.count > limit { throw Problem(GroupError.tooManyOffsets(limit: limit)) }
+    }
+
+    /// nil of a partition that failed, which is no reason to hide the others'.
+    private func lag(of offset: GroupOffset) async throws(Problem) -> Lag? {
+        do throws(BackendError) {
+            return try await Lag.measure(
+                backend.topic(offset.topic), offset.partition, committed: offset.offset, time: time)
+        } catch {
+            if case .partitionFailed = error { return nil }
+            throw Problem(error)
+        }
     }
 
     private func find(_ name: String) throws(Problem) -> any Topic {
@@ -280,22 +288,24 @@ extension JSONWriter {
         endObject()
     }
 
-    fileprivate mutating func offset(_ offset: GroupOffset, _ lag: Lag) {
+    fileprivate mutating func offset(_ offset: GroupOffset, _ lag: Lag?) {
         beginObject()
         place(offset.topic, offset.partition, offset.offset)
         name("metadata")
         string(offset.metadata)
-        name("endOffset")
-        integer(lag.endOffset.value)
-        name("lag")
-        integer(lag.records)
-        name("lagMs")
-        integer(lag.milliseconds)
+        integer("endOffset", lag?.endOffset.value)
+        integer("lag", lag?.records)
+        integer("lagMs", lag?.milliseconds)
         name("owner")
         if let owner = offset.owner { string(owner) } else { null() }
         name("committedAt")
         integer(offset.committedAt)
         endObject()
+    }
+
+    private mutating func integer(_ name: String, _ value: Int64?) {
+        self.name(name)
+        if let value { integer(value) } else { null() }
     }
 
     fileprivate mutating func reset(_ offset: OffsetCommit, previous: Offset?) {

@@ -49,7 +49,7 @@ struct MemberPoll {
     private func take(
         _ epoch: Int64, _ commit: [OffsetCommit]
     ) async throws(Problem) -> GroupCoordinator.Poll {
-        try await coordinating { () async throws(GroupError) in
+        try await exchange.coordinating { () async throws(GroupError) in
             try await seat.coordinator.poll(
                 seat.group, seat.member, epoch: epoch, commit: commit)
         }
@@ -59,7 +59,7 @@ struct MemberPoll {
     private func lookAgain(
         _ poll: GroupCoordinator.Poll
     ) async throws(Problem) -> GroupCoordinator.Poll {
-        try await coordinating { () async throws(GroupError) in
+        try await exchange.coordinating { () async throws(GroupError) in
             try await seat.coordinator.lookAgain(poll)
         }
     }
@@ -73,7 +73,7 @@ struct MemberPoll {
         let positions = try seat.positions(view, document.cursor)
         let beginnings = seat.beginnings(view, positions, document.cursor)
         if !beginnings.isEmpty {
-            try await coordinating { () async throws(GroupError) in
+            try await exchange.coordinating { () async throws(GroupError) in
                 try await seat.coordinator.commit(
                     seat.group, seat.member, epoch: view.epoch, beginnings)
             }
@@ -101,7 +101,7 @@ struct MemberPoll {
     ) async throws(Problem) -> Waited {
         while true {
             try watcher.watch(pager.positions)
-            let hasNews = try await coordinating { () async throws(GroupError) in
+            let hasNews = try await exchange.coordinating { () async throws(GroupError) in
                 try await seat.coordinator.hasNews(poll)
             }
             if hasNews { return .news }

@@ -12,7 +12,7 @@ struct MemberRoutes {
     func join(_ exchange: Exchange, _ group: String) async throws(Problem) {
         let request = try JoinRequest(parsing: await exchange.controlBody())
         for topic in request.topics { try exchange.require(.read, onTopic: topic) }
-        let view = try await coordinating { () async throws(GroupError) in
+        let view = try await exchange.coordinating { () async throws(GroupError) in
             try await coordinator.join(group, request)
         }
         var writer = JSONWriter()
@@ -36,7 +36,7 @@ struct MemberRoutes {
                 try exchange.require(.read, onTopic: topic)
             }
             try exchange.requireRead(
-                await coordinating { () async throws(GroupError) in
+                await exchange.coordinating { () async throws(GroupError) in
                     try await coordinator.view(group, member, epoch: document.memberEpoch)
                 })
         }
@@ -47,7 +47,7 @@ struct MemberRoutes {
 
     func heartbeat(_ exchange: Exchange, _ group: String, _ member: String) async throws(Problem) {
         let epoch = try parseHeartbeat(await exchange.controlBody())
-        let hasNews = try await coordinating { () async throws(GroupError) in
+        let hasNews = try await exchange.coordinating { () async throws(GroupError) in
             try await coordinator.heartbeat(group, member, epoch: epoch)
         }
         var writer = JSONWriter()
@@ -61,7 +61,7 @@ struct MemberRoutes {
     }
 
     func leave(_ exchange: Exchange, _ group: String, _ member: String) async throws(Problem) {
-        try await coordinating { () async throws(GroupError) in
+        try await exchange.coordinating { () async throws(GroupError) in
             try await coordinator.leave(group, member)
         }
         exchange.respond(Response(status: 204, contentType: nil))
@@ -87,7 +87,7 @@ struct MemberRoutes {
         }
         if let cursor { _ = try cursor.commits() }
         let limit = try query.integer("maxRecords", in: 1...Int64.max)
-        let view = try await coordinating { () async throws(GroupError) in
+        let view = try await exchange.coordinating { () async throws(GroupError) in
             try await coordinator.view(group, member, epoch: epoch)
         }
         let seat = seat(group, member)

@@ -1,4 +1,5 @@
 import Backends
+import HTTPServer
 import Platform
 
 /// A member as the requests that read for it see it.
@@ -74,8 +75,12 @@ struct Seat {
             _ = try topic.bounds(place.partition)
             return topic
         } catch {
-            if case .unknownTopic = error { return nil }
-            throw Problem(error)
+            switch error {
+            case .unknownTopic: return nil
+            // It keeps nobody from the others.
+            case .partitionFailed: return nil
+            default: throw Problem(error)
+            }
         }
     }
 
@@ -97,4 +102,16 @@ func coordinating<Value>(
     _ call: () async throws(GroupError) -> Value
 ) async throws(Problem) -> Value {
     do { return try await call() } catch { throw Problem(error) }
+}
+
+extension Exchange {
+    /// The same of a member, whose new assignment may hold topics that the caller may not see.
+    func coordinating<Value>(
+        _ call: () async throws(GroupError) -> Value
+    ) async throws(Problem) -> Value {
+        do { return try await call() } catch {
+            if case .fencedMemberEpoch(let view) = error { try requireRead(view) }
+            throw Problem(error)
+        }
+    }
 }

@@ -17,6 +17,7 @@ extension Problem {
                 "The topic \(name) is there already with another partition count or "
                     + "configuration. Read it with GET, change it with PATCH.",
                 [("topic", .string(name))])
+        case .topicNameCollides(let name): self = .topicNameCollides(name)
         case .invalidConfiguration(let field, let reason):
             self.init(
                 .invalidConfiguration,
@@ -48,8 +49,9 @@ extension Problem {
         case .partitionFailed(let reason):
             self.init(
                 .partitionFailed,
-                "The partition takes no more writes until the server is restarted, and whether "
-                    + "this record is in the log is unknown until then: \(reason)")
+                "The partition has failed: until the server is restarted it takes no writes, shows "
+                    + "nothing more, and whether a record sent just now is in the log is unknown. "
+                    + "\(reason)")
         case .damaged(let offset, let reason):
             self.init(
                 .logDamaged,
@@ -65,6 +67,14 @@ extension Problem {
     static let recordNeedsKey =
         "The topic is compacted: of each key the latest record is kept, so every record needs one. "
         + "Give it a key, or let the topic keep all with cleanupPolicy \"delete\"."
+
+    private static func topicNameCollides(_ name: String) -> Problem {
+        Problem(
+            .topicExists,
+            "There is a topic whose name is that of \(name) but for upper and lower case, or "
+                + "`.` and `_`. Choose a name that nobody can take for it.",
+            [("topic", .string(name))])
+    }
 
     static func unknownTopic(_ name: String) -> Problem {
         Problem(

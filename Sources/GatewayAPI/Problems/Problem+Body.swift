@@ -7,8 +7,8 @@ extension Problem {
         "The server holds as many bytes for its clients as it may. Wait a moment and send it again."
     )
 
-    /// The answer where a body could not be read. Of a broken one the client sees the server's own
-    /// answer, 400 or 408, whatever this says.
+    /// The answer where a body could not be read. Of a broken or slow one the client sees the
+    /// server's own, 400 or 408, unless the answer has begun.
     init(_ error: BodyError) {
         switch error {
         case .tooLarge(let limit):
@@ -33,6 +33,11 @@ extension Problem {
                 .bodyTooLarge,
                 "The body opens to more than \(ratio) times its size, and is refused as a bomb. "
                     + "Send it without gzip.")
+        case .tooSlow:
+            self.init(
+                .requestTimeout,
+                "The body came too slowly, or paused for too long. Send what follows on a new "
+                    + "request.")
         case .broken: self.init(.invalidJSON, "The body ended early or was not HTTP.")
         }
     }

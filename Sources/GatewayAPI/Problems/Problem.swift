@@ -34,7 +34,9 @@ package struct Problem: Error {
 extension Problem {
     /// The path is known, its methods are others.
     static func methodNotAllowed(_ routes: [Route]) -> Problem {
-        let allowed = routes.map(\.method.rawValue).joined(separator: ", ")
+        var methods = routes.map(\.method.rawValue)
+        if let get = methods.firstIndex(of: "GET") { methods.insert("HEAD", at: get + 1) }
+        let allowed = methods.joined(separator: ", ")
         var problem = Problem(.methodNotAllowed, "This path takes \(allowed).")
         problem.allowed = allowed
         return problem
@@ -72,6 +74,7 @@ package enum ProblemCode: String, CaseIterable {
     case groupNotEmpty = "group-not-empty"
     case methodNotAllowed = "method-not-allowed"
     case notAcceptable = "not-acceptable"
+    case requestTimeout = "request-timeout"
     case topicExists = "topic-exists"
     case reservedName = "reserved-name"
     case outOfOrderSequence = "out-of-order-sequence"
@@ -109,6 +112,7 @@ package enum ProblemCode: String, CaseIterable {
         case .unknownTopic, .unknownPartition, .unknownRoute, .unknownGroup, .unknownMember: 404
         case .methodNotAllowed: 405
         case .notAcceptable: 406
+        case .requestTimeout: 408
         case .topicExists, .fencedMemberEpoch, .fencedInstanceID, .supersededPoll,
             .partitionNotAssigned, .groupNotEmpty, .outOfOrderSequence, .unknownProducer,
             .idempotencyKeyForgotten:
@@ -130,7 +134,8 @@ package enum ProblemCode: String, CaseIterable {
     /// Whether the same request can succeed later without being changed.
     package var isRetryable: Bool {
         switch self {
-        case .notReady, .serverBusy, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded:
+        case .notReady, .serverBusy, .storageFull, .limitReached, .tooManyFailures, .quotaExceeded,
+            .requestTimeout:
             true
         default: false
         }

@@ -166,6 +166,7 @@ final class LinesProduce: @unchecked Sendable {
             isRead = true
             return
         }
+        _ = await exchange.pace()
         if isRead { return }
         var rules = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
         rules.keepTrace(of: exchange.head)

@@ -99,8 +99,7 @@ final class ProduceRoute: Sendable {
         let lines = head.values(of: .accept)
         let namesLines = lines.contains { acceptNames(bytes, in: $0, "application/x-ndjson") }
         if form == .lines, namesLines { return true }
-        let all = lines.map { String(decoding: bytes[$0], as: UTF8.self) }.joined(separator: ",")
-        guard Accept(Array(all.utf8)[...]).best(of: ["application/json"]) == nil else {
+        guard Accept(head.list(.accept)).best(of: ["application/json"]) == nil else {
             return false
         }
         throw Problem(

@@ -68,8 +68,18 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     func run() async {
         exchange.started = loop.now
         server.statistics.requests.add(1)
-        // Answers that nobody takes must not be joined by more of them.
-        while session.isFull, !isClosed { await session.somethingLeft() }
+        // Answers that nobody takes must not be joined by more of them. Who cannot wait for them is
+        // sent to another connection (RFC 9113 §8.7).
+        if session.isFull, !isClosed {
+            let timer = WheelTimer { [self] in
+                guard session.isFull else { return }
+                failure = .requestTimeout
+                reset(.refusedStream)
+            }
+            loop.timers.arm(timer, at: loop.now + limits.fullConnection)
+            while session.isFull, !isClosed { await session.somethingLeft() }
+            loop.timers.cancel(timer)
+        }
         if let problem {
             refuse(problem)
         } else if !isClosed {
@@ -91,7 +101,7 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
 
     func nextBodyBytes() async throws(BodyError) -> [UInt8]? {
         while true {
-            if failure != nil { throw .broken }
+            if let failure { throw BodyError(failure) }
             if isBodyLost { throw .noMemory }
             if !body.isEmpty { return takeBody() }
             if isBodyComplete { return nil }
@@ -348,7 +358,11 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
         setStallDeadline(false)
         loop.timers.cancel(bodyTimer)
         let unread = dropBody()
-        if unread > 0 { codec.consumeConnection(unread) }
+        if unread > 0 {
+            codec.consumeConnection(unread)
+            // Whole or not, its end has come and this has not been read: it is a broken one.
+            failure = failure ?? .malformedRequest
+        }
         armed.wake()
         resumeBodyWaiter()
         session.resumeWaiting()

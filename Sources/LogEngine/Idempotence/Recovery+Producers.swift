@@ -23,9 +23,8 @@ extension Recovery {
         } else if let checkpoint, !checkpoint.hasProducers, snapshot == nil {
             from = isVouched ? state.end : max(from, checkpoint.recoveryPoint)
         }
-        if state.hasProducers, from < state.segments.first?.base ?? 0 || snapshot == nil,
-            state.logStart > 0
-        {
+        let firstBase = state.segments.first?.base ?? 0
+        if state.hasProducers, from < firstBase || snapshot == nil, firstBase > 0 {
             // Batches are gone that no snapshot remembers.
             state.producers.forgottenThrough = max(
                 state.producers.forgottenThrough ?? .min, wallMilliseconds)
