@@ -244,6 +244,32 @@ def test_a_group_tells_nothing_of_topics_one_may_not_see(guarded):
     assert guarded.ask("admin", "DELETE", f"{group}/members/{member}").status == 204
 
 
+def test_a_wrong_epoch_tells_nothing_of_topics_one_may_not_see(guarded):
+    group = "/v1/groups/own-fenced"
+    joined = guarded.ask("admin", "POST", f"{group}/members", json={"topics": ["own-t", "other-t"]}).json
+    member, epoch = joined["memberId"], joined["memberEpoch"] + 7
+    commit = {"memberEpoch": epoch, "offsets": [{"topic": "own-t", "partition": 0, "offset": 0}]}
+
+    def requests_of(who, member):
+        path = f"{group}/members/{member}"
+        return {
+            "poll": guarded.ask(who, "POST", f"{path}/poll", json={"memberEpoch": epoch}),
+            "heartbeat": guarded.ask(who, "POST", f"{path}/heartbeat", json={"memberEpoch": epoch}),
+            "stream": guarded.ask(who, "GET", f"{path}/records?memberEpoch={epoch}",
+                                  headers={"Accept": "text/event-stream"}),
+            "commit": guarded.ask(who, "POST", f"{group}/offsets", json={"memberId": member, **commit}),
+        }
+
+    absent = requests_of("member", "m" * len(member))
+    for name, answer in requests_of("member", member).items():
+        assert (answer.status, answer.code) == (404, "unknown-member"), name
+        assert answer.body.replace(member.encode(), b"m" * len(member)) == absent[name].body
+    for name, answer in requests_of("admin", member).items():
+        assert (answer.status, answer.code) == (409, "fenced-member-epoch"), name
+        assert "other-t" in str(answer.json["assignment"])
+    assert guarded.ask("admin", "DELETE", f"{group}/members/{member}").status == 204
+
+
 @pytest.mark.parametrize("header", [
     "{}", "bearer{}", "Basic {}", "Token {}", "Bearer\t{}", "Bearer {} x", "Bearer  ", "Bearer",
     "Bearer \"{}\"", "Bearer {},Bearer {}",
@@ -511,3 +537,53 @@ def test_off_loopback_it_wants_a_file_or_a_waiver(tmp_path):
     with Millrace(tmp_path / "log", "--access-file", path, listen="0.0.0.0:0") as server:
         assert server.get("/livez").status == 200
         assert server.get("/v1/topics").status == 401
+
+
+def test_the_quota_of_bytes_slows_an_upload_of_lines_down_while_it_runs(tmp_path):
+    """Each of its lines is let in as fast as the quota says: no debt of hours is left behind it."""
+    path = tmp_path / "access.json"
+    access.write(path, [{"principal": "up", "allow": ["topic:*=all"], "quota": {"bytesInPerSecond": 200_000}}])
+    headers = bearer(access.token(path, "up"))
+    line = b'{"value":"' + b"x" * 987 + b'"}\n'
+    with Millrace(tmp_path / "log", "--access-file", path) as server:
+        server.put("/v1/topics/t", headers=headers)
+        began = time.monotonic()
+        answer = server.post("/v1/topics/t/records", data=line * 900,
+                             headers={**headers, "Content-Type": "application/x-ndjson"})
+        assert answer.status == 200 and answer.json["recordCount"] == 900
+        # 900 kB at 200 kB a second behind a burst of 400 kB.
+        assert time.monotonic() - began >= 1.5
+        after = server.get("/v1/topics", headers=headers)
+        assert after.status == 200 or int(after.headers["retry-after"]) <= 2, after
+
+
+def test_whose_rules_stand_in_the_token_alone_is_held_to_the_rate_of_all(tmp_path):
+    path = tmp_path / "access.json"
+    access.write_with_web_tokens(path, [
+        {"principal": who, "allow": ["topic:*=read"]} for who in ("listed", "both")])
+    rules = {"allow": ["topic:*=read"]}
+    with Millrace(tmp_path / "log", "--access-file", path, "--requests-per-second", 1) as server:
+        for tokens in (
+            [access.web_token("listed")], [access.web_token("both", rules=rules)],
+            [access.web_token("stranger", rules=rules)],
+            # Of one who has many tokens, too.
+            [access.web_token("many", rules=rules, jti=str(number)) for number in range(20)],
+        ):
+            answers = [server.get("/v1/topics", headers=bearer(tokens[n % len(tokens)])) for n in range(20)]
+            assert answers[0].status == 200 and answers[-1].status == 429, answers
+            assert answers[-1].code == "quota-exceeded"
+
+
+def test_a_right_web_token_gets_in_from_where_many_wrong_ones_came(tmp_path):
+    """Those behind one balancer share an address: its wrong tokens must not lock the others out."""
+    path = tmp_path / "access.json"
+    access.write_with_web_tokens(path, [{"principal": "web", "allow": ["topic:*=read"]}])
+    with Millrace(tmp_path / "log", "--access-file", path) as server:
+        wrong = lambda: server.get("/v1/topics", headers=bearer("wrong")).status
+        assert {wrong() for _ in range(25)} <= {401, 429}
+        until(lambda: wrong() == 429)
+        for number in range(5):
+            fresh = bearer(access.web_token("web", jti=str(number)))
+            assert server.get("/v1/topics", headers=fresh).status == 200
+            forged = bearer(access.web_token("web", jti=str(number))[:-4] + "AAAA")
+            assert server.get("/v1/topics", headers=forged).status in (401, 429)

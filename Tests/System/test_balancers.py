@@ -162,3 +162,40 @@ def test_no_request_reaches_us_that_the_balancer_did_not_mean(name, data, tmp_pa
     assert sum(sent.values()) > 100
     smuggled = seen(log) - sent
     assert not smuggled, smuggled
+
+
+# The PROXY protocol
+
+
+def version_2(command, family, addresses=b""):
+    """A header of version 2 (haproxy's proxy-protocol.txt, §2.2)."""
+    head = b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x20 | command, family])
+    return head + len(addresses).to_bytes(2, "big") + addresses
+
+
+ADDRESSES = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + (1000).to_bytes(2, "big") + (80).to_bytes(2, "big")
+LOCAL, PROXY, UNSPECIFIED, TCP_4 = 0, 1, 0, 0x11
+SOURCES = {
+    "v1 with a source": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n", "192.0.2.1"),
+    "v2 with a source": (version_2(PROXY, TCP_4, ADDRESSES), "192.0.2.1"),
+    "v1 UNKNOWN": (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+    "v1 UNKNOWN and words": (b"PROXY UNKNOWN ffff::1 ffff::2 1000 80\r\n", "127.0.0.1"),
+    "v2 LOCAL": (version_2(LOCAL, TCP_4, ADDRESSES), "127.0.0.1"),
+    "v2 of no family": (version_2(PROXY, UNSPECIFIED), "127.0.0.1"),
+}
+
+
+def test_a_connection_whose_proxy_header_names_no_source_is_its_peer_s(data, tmp_path):
+    """A balancer that sends the header lets fields through as they came: one of them is the client's own word."""
+    log = tmp_path / "access.log"
+    forged = "X-Forwarded-For: 198.51.100.9\r\nForwarded: for=198.51.100.9\r\n"
+    flags = ("--proxy-protocol", "--trusted-proxies", "127.0.0.1", "--access-log", log)
+    with Millrace(data, *flags) as server:
+        for number, (header, _) in enumerate(SOURCES.values()):
+            request = f"GET /canary-{number} HTTP/1.1\r\nHost: a\r\n{forged}Connection: close\r\n\r\n"
+            received, _ = exchange(server, header + request.encode())
+            assert statuses_of(received) == [404], received
+        entries = lambda: [json.loads(line) for line in log.read_text().splitlines()]
+        until(lambda: len(entries()) == len(SOURCES))
+    found = {entry["path"]: entry["client"] for entry in entries()}
+    assert found == {f"/canary-{number}": client for number, (_, client) in enumerate(SOURCES.values())}

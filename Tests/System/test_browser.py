@@ -13,7 +13,7 @@ TYPES = [
 
 
 def ask(server, method, path, headers=(), body=None):
-    """A request with exactly these fields: status, fields, body."""
+    """A request with exactly these fields: status, fields, body. Of a field with several lines one list."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=20)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     fields = dict(headers)
@@ -24,7 +24,8 @@ def ask(server, method, path, headers=(), body=None):
         connection.putheader(name, value)
     connection.endheaders(body)
     answer = connection.getresponse()
-    result = answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    lists = {name.lower(): ", ".join(answer.headers.get_all(name)) for name in answer.headers}
+    result = answer.status, lists, b"" if lists.get("content-type") == "text/event-stream" else answer.read()
     connection.close()
     return result
 
@@ -115,6 +116,38 @@ def test_a_listed_origin_may_call(open_server, origin):
     assert "vil" not in str(fields), "nothing is reflected"
     status, fields, _ = ask(open_server, "GET", "/v1/topics/absent", {"Origin": origin})
     assert status == 404 and fields["access-control-allow-origin"] == origin
+
+
+def varies(fields):
+    return {name.strip() for name in fields.get("vary", "").lower().split(",")}
+
+
+@pytest.mark.parametrize("fields", [{}, {"Origin": "https://app.example"}, {"Origin": "https://evil.test"}])
+def test_every_answer_says_that_it_varies_by_origin(open_server, fields):
+    """A cache that kept the answer without an Origin would give it to the page, without its fields."""
+    open_server.append("t", list(range(20)))
+    status = lambda wanted: 403 if "evil" in str(fields) else wanted
+    history = "/v1/topics/t/partitions/0/records?offset=0&maxRecords=10"
+    for method, path, more, wanted in [
+        ("GET", "/livez", {}, 200), ("GET", "/v1/topics/t", {}, 200), ("GET", "/v1/topics/absent", {}, 404),
+        ("GET", "/nothing", {}, 404), ("GET", history, {}, 200), ("GET", history, {"If-None-Match": "*"}, 304),
+        ("HEAD", history, {}, 200), ("GET", "/v1/topics/t/records", {"Accept": "text/event-stream"}, 200),
+        ("POST", "/v1/topics/t/records", {}, 200), ("GET", "/livez", {"Host": "evil.test"}, 421),
+    ]:
+        found, answer, _ = ask(open_server, method, path, {**fields, **more}, b"x" if method == "POST" else None)
+        assert found == (421 if wanted == 421 else status(wanted)), (method, path, more)
+        assert "origin" in varies(answer), (method, path, more, answer)
+        if found in (200, 304) and path == history:
+            assert {"accept", "last-event-id"} <= varies(answer), "they are not in place of its own"
+
+
+def test_a_page_may_send_gzip_and_the_attributes_of_an_event(open_server):
+    wanted = "content-encoding, ce-id, ce-type, ce-source, ce-specversion"
+    status, fields, _ = ask(open_server, "OPTIONS", "/v1/topics/t/records", {
+        "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": wanted})
+    assert status == 204
+    assert set(wanted.split(", ")) <= set(fields["access-control-allow-headers"].split(", "))
 
 
 @pytest.mark.parametrize("origin", [

@@ -1,5 +1,6 @@
 """Pages (DESIGN.md §5, "Consume" and "Cases decided"): every read can be repeated."""
 
+import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -205,12 +206,38 @@ def test_a_full_page_of_history_is_immutable(server, topic):
 
 @pytest.mark.parametrize("query", ["?offset=15&maxRecords=10", "?offset=10&maxRecords=10",
                                    "?from=earliest&maxRecords=5", "?from=0&maxRecords=5",
-                                   "?from=tail:10&maxRecords=5", "?offset=20"])
+                                   "?from=tail:10&maxRecords=5", "?offset=20",
+                                   "?cursor=&maxRecords=5"])
 def test_a_page_that_can_change_has_no_etag(server, topic, query):
     server.append(topic, list(range(20)))
     answer = server.get(f"/v1/topics/{topic}/partitions/0/records{query}")
     assert "etag" not in answer.headers
     assert "no-store" in answer.headers["cache-control"]
+
+
+def get_with(server, path, *fields):
+    """A GET with these field lines, each on its own; status and the fields of the answer."""
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=20)
+    connection.putrequest("GET", path, skip_accept_encoding=True)
+    for field in fields:
+        connection.putheader(*field)
+    connection.endheaders()
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers
+
+
+def test_tags_on_several_lines_are_one_list(server, topic):
+    """RFC 9110 §5.3."""
+    server.append(topic, list(range(20)))
+    path = f"/v1/topics/{topic}/partitions/0/records?offset=0&maxRecords=10"
+    tag = server.get(path).headers["etag"]
+    for tags, status in (
+        ((tag, '"a"'), 304), (('"a"', tag), 304), (('"a"', '"b"', tag), 304), (('"a", "b"', f'"c", {tag}'), 304),
+        (('"a"', '"b"'), 200),
+    ):
+        assert get_with(server, path, *(("If-None-Match", each) for each in tags))[0] == status, tags
 
 
 def test_a_page_of_a_compacted_topic_has_no_etag(server):
@@ -232,6 +259,21 @@ def test_an_accept_that_names_no_form_is_406(server, topic, accept):
 def test_the_default_form_is_a_page(server, topic, accept):
     answer = server.get(f"/v1/topics/{topic}/records", headers={"Accept": accept})
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_accept_on_several_lines_is_one_list(server, topic):
+    """RFC 9110 §5.3: a proxy may write it so."""
+    server.append(topic, [1])
+    path = f"/v1/topics/{topic}/records?maxRecords=1"
+    for accepts, kind in (
+        (("text/html", "application/json"), "application/json"),
+        (("application/json", "text/html"), "application/json"),
+        (("application/json;q=0.1", "text/event-stream"), "text/event-stream"),
+        (("text/html, image/png", "text/css, application/x-ndjson"), "application/x-ndjson"),
+    ):
+        status, fields = get_with(server, path, *(("Accept", each) for each in accepts))
+        assert (status, fields["content-type"].split(";")[0]) == (200, kind), accepts
+    assert get_with(server, path, ("Accept", "text/html"), ("Accept", "image/png"))[0] == 406
 
 
 def test_head_is_get_without_the_body(server, topic):

@@ -202,6 +202,17 @@ def test_reset_to_given_offsets_and_of_chosen_topics(server, topic, wide):
     assert committed(server, "chosen") == {(topic, 0): 1, **{(wide, p): 0 for p in range(4)}}
 
 
+def test_a_reset_of_a_group_that_is_not_there_is_404(server, topic):
+    """Rather a name that was not meant than a group to make; with its topics given it is one."""
+    for query in ("", "?dryRun=true"):
+        for target in ("latest", "earliest", 5):
+            answer = reset(server, "absent", {"to": target}, query)
+            assert (answer.status, answer.code) == (404, "unknown-group"), answer
+    assert server.get("/v1/groups/absent").code == "unknown-group"
+    assert reset(server, "made", {"to": "earliest", "topics": [topic]}).status == 200
+    assert committed(server, "made") == {(topic, 0): 0}
+
+
 @pytest.mark.parametrize("body, code", [
     ({}, "missing-field"), ({"to": "yesterday"}, "invalid-field"), ({"to": -1}, "invalid-field"),
     ({"to": "latest", "offsets": []}, "missing-field"), ({"to": "latest", "extra": 1}, "unknown-field"),

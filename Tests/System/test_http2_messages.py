@@ -1,10 +1,14 @@
 """RFC 9113 §8 (messages) and RFC 7541 (HPACK), after the sections of h2spec: each case is a sentence."""
 
 import json
+import re
+import signal
+from pathlib import Path
 
 import pytest
 
 from http2 import *
+from millrace import until
 
 REQUESTS, BLOCKS = [], []
 
@@ -271,3 +275,76 @@ def test_a_client_that_wants_no_table_is_served_without_one(server):
         for stream in (1, 3):
             c.headers(stream)
             c.answer(stream)
+
+
+# A request that ends with its body
+
+
+def done_with(server):
+    """Produces and creations of topics that have ended, whether or not anyone was told."""
+    counted = rb'^millrace_http_requests_total\{route="(?:produce|createTopic)",.*\} (\d+)$'
+    return sum(map(int, re.findall(counted, server.get("/metrics").body, re.M)))
+
+
+def pause(server):
+    server.process.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{server.process.pid}/stat")
+    until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+
+
+def cut_off(server, path, first, last, how="reset", method="POST", **fields):
+    """The handler has `first` of a body; `last` comes together with the end of all that it asked for."""
+    before = done_with(server)
+    extra = [("expect", "100-continue"), *((name.replace("_", "-"), value) for name, value in fields.items())]
+    with Connection(server) as c:
+        c.headers(1, method=method, path=path, end=False, extra=extra)
+        c.until(lambda: c.statuses.get(1) == 100)
+        if first:
+            c.data(1, first)
+            c.alive()
+        frames = [frame(DATA, 0, 1, piece) for piece in last[:-1]] + [frame(DATA, END_STREAM, 1, last[-1])]
+        if how == "reset":
+            c.send(b"".join(frames) + frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4, "big")))
+        else:
+            try:
+                pause(server)
+                c.send(b"".join(frames))
+                c.socket.close()
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+    until(lambda: done_with(server) > before)
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+@pytest.mark.parametrize("first, last", [
+    (b"", [b"hello, world"]), (b"hello, ", [b"world"]), (b"", [b"hello, ", b"world"]),
+], ids=["in one frame", "in two frames", "in two frames at once"])
+def test_a_body_whose_request_ends_with_it_is_appended_whole_or_not_at_all(server, topic, how, first, last):
+    """Never empty or cut: its last frame and the end of its stream or connection may come in one read."""
+    for _ in range(3):
+        cut_off(server, f"/v1/topics/{topic}/records", first, last, how, content_type="text/plain")
+    values = [record["value"] for record in server.page(topic)["records"]]
+    assert set(values) <= {"hello, world"}
+
+
+def test_an_event_whose_request_was_reset_is_no_tombstone(server):
+    server.create("states", cleanupPolicy="compact")
+    event = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t", "ce_partitionkey": "alice"}
+    cut_off(server, "/v1/topics/states/records", b"", [b"her state"], **event)
+    values = [record["value"] for record in server.page("states")["records"]]
+    assert values in ([], ["her state"])
+
+
+def test_an_idempotency_key_does_not_stand_for_what_was_cut_off(server, topic):
+    path = f"/v1/topics/{topic}/records"
+    cut_off(server, path, b"pay 1", [b"00 EUR"], content_type="text/plain", idempotency_key="order")
+    again = server.post(
+        path, data=b"pay 100 EUR", headers={"Content-Type": "text/plain", "Idempotency-Key": "order"})
+    assert again.status == 200, again
+    assert [record["value"] for record in server.page(topic)["records"]] == ["pay 100 EUR"]
+
+
+def test_a_topic_whose_request_was_reset_is_not_made_with_the_defaults(server):
+    cut_off(server, "/v1/topics/six", b"", [b'{"partitions":6}'], method="PUT")
+    found = server.get("/v1/topics/six")
+    assert found.status == 404 or len(found.json["partitions"]) == 6

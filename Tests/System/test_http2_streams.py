@@ -235,3 +235,26 @@ def test_a_hundred_clients_at_once_get_their_own_answers(server, topic):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_request_behind_answers_that_nobody_takes_is_sent_to_another_connection(server, topic):
+    """RFC 9113 §8.7: REFUSED_STREAM says that nothing was done, so that the client may repeat it elsewhere."""
+    for _ in range(2):
+        server.append(topic, ["x" * 1000] * 1000)
+    with Connection(server, settings=setting(WINDOW, 0), timeout=20) as c:
+        for stream in (1, 3):
+            c.headers(stream, path=f"/v1/topics/{topic}/records?from=earliest")
+        c.until(lambda: len(c.statuses) == 2)
+        c.alive()
+        c.headers(5)
+        c.until(lambda: 5 in c.resets or 5 in c.ended)
+        assert c.resets == {5: REFUSED_STREAM}
+        with Connection(server) as other:
+            other.headers(1)
+            other.answer(1)
+        # Once they are out of the way it goes on.
+        for stream in (1, 3):
+            c.frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big"))
+        c.headers(7)
+        c.frame(WINDOW_UPDATE, 0, 7, (1000).to_bytes(4, "big"))
+        c.answer(7)

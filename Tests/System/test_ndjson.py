@@ -4,6 +4,7 @@ import json
 import socket
 
 import contract
+from http2 import NO_ERROR, Connection
 from millrace import Millrace
 
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -148,3 +149,27 @@ def test_an_idempotency_key_with_lines_is_refused(server, topic):
     answer = post(server, topic, b'{"value":1}\n', **{"Idempotency-Key": "k"})
     assert answer.code == "invalid-header", answer
     assert server.page(topic)["records"] == []
+
+
+def test_acknowledgements_end_with_the_problem_of_a_pause_that_was_too_long(server, topic):
+    """What was appended stays acknowledged: the answer ends regularly, on either protocol."""
+    producer = LineProducer(server, topic)
+    producer.connection.settimeout(30)
+    with producer.connection, Connection(server, timeout=30) as c:
+        producer.send(b'{"value":1}\n')
+        c.headers(1, method="POST", path=producer.path, end=False, extra=[
+            ("content-type", "application/x-ndjson"), ("accept", "application/x-ndjson")])
+        c.data(1, b'{"value":2}\n')
+        producer.receive(b'"offset":')
+        c.until(lambda: b'"offset":' in c.bodies.get(1, b""))
+        producer.receive(b"\r\n0\r\n\r\n")
+        c.answer(1)
+        assert 1 in c.ended and c.resets.get(1, NO_ERROR) == NO_ERROR
+        c.alive()
+    texts = c.bodies[1].decode().splitlines()
+    for lines in (producer.lines(), [contract.check_line("POST", producer.path, text) for text in texts]):
+        first, last = lines
+        assert first["partition"] == 0 and first["offset"] in (0, 1)
+        problem = last["problem"]
+        assert (problem["status"], problem["code"], problem["recordCount"]) == (408, "request-timeout", 1)
+    assert sorted(record["value"] for record in server.page(topic)["records"]) == [1, 2]

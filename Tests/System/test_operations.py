@@ -84,6 +84,19 @@ def test_a_path_that_is_not_there_is_404_and_a_method_405(server):
     assert "GET" in answer.headers["allow"]
 
 
+def test_a_405_names_HEAD_where_GET_is_taken(server):
+    for method, path in [
+        ("POST", "/livez"), ("POST", "/v1/topics"), ("POST", "/v1/topics/t"), ("PATCH", "/v1/topics/t/records"),
+        ("POST", "/v1/groups/g"), ("POST", "/v1/groups/g/members/m/records"),
+    ]:
+        answer = server.request(method, path)
+        allowed = answer.headers["allow"].split(", ")
+        assert answer.code == "method-not-allowed" and {"GET", "HEAD"} <= set(allowed), (path, allowed)
+        assert len(allowed) == len(set(allowed))
+    answer = server.get("/v1/tickets")
+    assert answer.code == "method-not-allowed" and "HEAD" not in answer.headers["allow"]
+
+
 def test_answers_do_not_say_what_runs_here(server):
     """API8: no version, no CORS for everyone."""
     headers = server.get("/livez").headers

@@ -37,7 +37,8 @@ def test_its_start_says_where_the_data_lies_and_how_durable_it_is(data):
 @pytest.mark.parametrize("arguments", [
     ["serve", "--nonsense"], ["serve", "--listen", "nowhere"], ["serve", "--listen", "127.0.0.1:70000"],
     ["serve", "--max-body-bytes", "-1"], ["serve", "--max-body-bytes", "many"],
-    ["serve", "--auto-create-partitions", "0"], ["nonsense"], ["serve", "surplus"],
+    ["serve", "--auto-create-partitions", "0"], ["serve", "--auto-create-partitions", "5000"],
+    ["nonsense"], ["serve", "surplus"],
 ])
 def test_a_usage_error_is_exit_status_2(arguments, tmp_path):
     ended = subprocess.run(

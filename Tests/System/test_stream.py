@@ -1,6 +1,8 @@
 """Streams: NDJSON lines and server-sent events (DESIGN.md §5, "Consume")."""
 
 import json
+import re
+import socket
 import threading
 import time
 from datetime import timedelta
@@ -10,6 +12,7 @@ import sseclient
 from requests_sse import EventSource
 
 import contract
+from groups import Member
 from millrace import Millrace
 
 
@@ -247,3 +250,44 @@ def memory(server):
     """Resident bytes of the process."""
     with open(f"/proc/{server.process.pid}/statm") as file:
         return int(file.read().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+@pytest.mark.parametrize("whose", ["topic", "member"])
+def test_HEAD_of_a_stream_ends_and_the_connection_goes_on(server, topic, whose, accept):
+    """There is no body to wait for: a stream that goes on unseen would keep the connection for ever."""
+    server.append(topic, [1])
+    path = f"/v1/topics/{topic}/records"
+    if whose == "member":
+        member = Member(server, f"group-{topic}", topic)
+        path = f"{member.path}/records?memberEpoch={member.epoch}"
+    host = f" HTTP/1.1\r\nHost: {server.host}:{server.port}\r\n"
+    with socket.create_connection((server.host, server.port), 10) as connection:
+        connection.sendall(f"HEAD {path}{host}Accept: {accept}\r\n\r\n"
+                           f"GET /livez{host}\r\n".encode())
+        received = b""
+        while not received.endswith(b"\r\n\r\nok\n"):
+            more = connection.recv(65536)
+            assert more, received
+            received += more
+    head, next_head, body = received.lower().split(b"\r\n\r\n")
+    assert head.startswith(b"http/1.1 200") and f"content-type: {accept}".encode() in head
+    assert next_head.startswith(b"http/1.1 200")
+
+
+def read_bytes(server):
+    """Bytes that the process has read from files."""
+    with open(f"/proc/{server.process.pid}/io") as file:
+        return int(re.search(r"rchar: (\d+)", file.read())[1])
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
+def test_a_stream_reads_a_large_batch_about_once(data, accept):
+    """Not once more for each burst of it that it writes."""
+    with Millrace(data) as server:
+        server.create("t")
+        server.append("t", ["x" * 1000] * 6000)
+        before = read_bytes(server)
+        with server.stream("/v1/topics/t/records?maxRecords=6000", accept) as stream:
+            assert sum(line.count(b'"offset"') for line in stream.iter_lines(chunk_size=1 << 16)) == 6000
+        assert 6_000_000 < read_bytes(server) - before < 4 * 6_000_000

@@ -2,6 +2,7 @@
 
 import pytest
 
+from http2 import END_HEADERS, END_STREAM, HEADERS, Connection, frame
 from millrace import Millrace
 
 
@@ -170,3 +171,63 @@ def test_a_first_produce_creates_the_topic_where_the_operator_wants_it(data):
         assert len(server.append("made", [1])) == 1
         assert len(server.get("/v1/topics/made").json["partitions"]) == 3
         assert server.produce("__made", [1]).code == "reserved-name"
+
+
+def test_a_trim_beside_the_deletion_of_its_topic_never_fails(server):
+    """The topic is there or it is not: that its files are gone already is no storage error."""
+    path = "/v1/topics/leaving/partitions/0/records?before="
+    deletions = [("DELETE", path + str(before)) for before in range(1, 11)]
+    deletions.insert(8, ("DELETE", "/v1/topics/leaving"))
+    with Connection(server, timeout=20) as c:
+        for first in range(1, 440, 22):
+            server.create("leaving")
+            server.append("leaving", list(range(10)))
+            streams = {first + 2 * index: request for index, request in enumerate(deletions)}
+            c.send(b"".join(
+                frame(HEADERS, END_HEADERS | END_STREAM, stream, c.block(method=method, path=target))
+                for stream, (method, target) in streams.items()))
+            c.until(lambda: set(streams) <= c.ended)
+            found = {c.statuses[stream] for stream in streams}
+            assert 204 in found and found <= {200, 204, 404, 410}, found
+
+
+LIKE = ["Orders.eu_west", "orders.eu.west", "orders_eu_west", "ORDERS_EU.WEST"]
+
+
+def test_a_name_that_can_be_taken_for_another_s_is_409(data):
+    """By case, as a file system may, or by `.` and `_`, as Kafka's names of metrics do."""
+    with Millrace(data, "--auto-create-partitions", 1) as server:
+        server.create("orders.eu_west")
+        for name in LIKE:
+            answer = server.put(f"/v1/topics/{name}", json={"partitions": 1})
+            assert (answer.status, answer.code) == (409, "topic-exists"), name
+            assert answer.json["topic"] == name
+            # Nor is it made by a first produce.
+            answer = server.produce(name, [1])
+            assert (answer.status, answer.code) == (409, "topic-exists"), name
+            assert server.get(f"/v1/topics/{name}").code == "unknown-topic"
+        assert server.put("/v1/topics/orders.eu_west", json={"partitions": 1}).status == 200
+        assert [topic["name"] for topic in server.get("/v1/topics").json["topics"]] == ["orders.eu_west"]
+        assert server.append("orders.eu_west", [1]) == [{"partition": 0, "offset": 0}]
+        server.create("orders-eu-west")
+
+
+def test_a_name_is_free_again_when_the_one_like_it_was_deleted(data):
+    with Millrace(data) as server:
+        server.create("first.name")
+        assert server.put("/v1/topics/First_name").code == "topic-exists"
+        assert server.delete("/v1/topics/first.name").status == 204
+        server.create("First_name")
+        assert server.put("/v1/topics/first.name").code == "topic-exists"
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_a_name_is_held_against_others_like_it_over_a_restart(data, end):
+    with Millrace(data) as server:
+        server.create("kept.name")
+        server.create("gone.name")
+        server.delete("/v1/topics/gone.name")
+        getattr(server, end)()
+    with Millrace(data) as server:
+        assert server.put("/v1/topics/KEPT_name").code == "topic-exists"
+        server.create("GONE_name")

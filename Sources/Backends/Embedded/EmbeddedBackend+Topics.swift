@@ -14,7 +14,7 @@ extension EmbeddedBackend {
         defer { changes.leave() }
         let existing = try state.withLock { (state) throws(BackendError) in
             try state.phase.check()
-            if state.topics[name] == nil, state.foldedNames.contains(foldedName(name)) {
+            if state.topics[name] == nil, state.hasNameLike(name) {
                 throw .topicNameCollides(name)
             }
             return state.topics[name]
@@ -101,8 +101,7 @@ extension EmbeddedBackend {
         }
         let slots = topic.slots
         state.withLock {
-            $0.topics[name] = nil
-            $0.foldedNames.remove(foldedName(name))
+            $0.remove(name)
             let failed = $0.retired.failedPartitionCount
             $0.retired.add(slots)
             $0.retired.failedPartitionCount = failed

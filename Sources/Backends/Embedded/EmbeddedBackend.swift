@@ -52,8 +52,8 @@ package final class EmbeddedBackend: Backend {
         var phase = Phase.starting
         var progress = Progress()
         var topics: [String: EmbeddedTopic] = [:]
-        /// Of `topics`: no two may be taken for each other.
-        var foldedNames: Set<String> = []
+        /// How many of `topics` have the name: no new one may be taken for another.
+        private var foldedNames: [String: Int] = [:]
         var internalTopics: [String: EmbeddedTopic] = [:]
         var quarantined: [Quarantined] = []
         /// What partitions of deleted topics have counted: counters never go down.
@@ -65,8 +65,16 @@ package final class EmbeddedBackend: Backend {
 
         mutating func add(_ topic: EmbeddedTopic) {
             topics[topic.name] = topic
-            foldedNames.insert(foldedName(topic.name))
+            foldedNames[foldedName(topic.name), default: 0] += 1
         }
+
+        mutating func remove(_ name: String) {
+            guard topics.removeValue(forKey: name) != nil else { return }
+            let folded = foldedName(name)
+            foldedNames[folded] = foldedNames[folded].flatMap { $0 > 1 ? $0 - 1 : nil }
+        }
+
+        func hasNameLike(_ name: String) -> Bool { foldedNames[foldedName(name)] != nil }
     }
 
     let directory: DataDirectory
