@@ -9,13 +9,14 @@ package import Platform
 ///    batches follow damage, nothing is touched and the partition takes no writes.
 /// 4. What remains is synced before it counts as durable.
 extension Partition {
-    /// Whether nothing in `directory` says that there was a log; one that was opened once always
-    /// leaves something.
-    package static func hasNoFiles(_ directory: String, disk: any Disk) -> Bool {
-        guard let names = try? disk.list(directory) else { return false }
-        return !names.contains {
-            $0 == SegmentName.checkpoint || SegmentName.base($0, suffix: SegmentName.log) != nil
-        }
+    /// Whether `directory` has no segment, as one that was opened once always has, and nothing says
+    /// where the log ended: only the checkpoint of a log that was closed does.
+    package static func isGone(_ directory: String, disk: any Disk) -> Bool {
+        guard let names = try? disk.list(directory),
+            !names.contains(where: { SegmentName.base($0, suffix: SegmentName.log) != nil })
+        else { return false }
+        let checkpoint = try? Checkpoint.load(disk, directory)
+        return !(checkpoint?.isClean ?? false)
     }
 
     /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.

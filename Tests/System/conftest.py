@@ -1,6 +1,8 @@
 """Fixtures: a server that a file's tests share, topics with names of their own."""
 
 import itertools
+import shutil
+import subprocess
 
 import pytest
 
@@ -37,3 +39,13 @@ def wide(server):
 def data(tmp_path):
     """A directory for a test that starts servers itself."""
     return tmp_path / "log"
+
+
+@pytest.fixture
+def strace():
+    """Whether strace can trace a child here."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    probe = ["strace", "-f", "-e", "trace=fdatasync", "-o", "/dev/null", "true"]
+    if subprocess.run(probe, capture_output=True).returncode != 0:
+        pytest.skip("no right to trace a process here")

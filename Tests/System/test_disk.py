@@ -1,15 +1,22 @@
 """A full disk and a failing one (RELIABILITY.md faults 8, 9, 12; pitfalls 2, 23, 24)."""
 
 import os
-import shutil
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import contract
 import judges
+from faults import injecting, processor_seconds, stop_traced
+from groups import Member, Waiting, call
 from millrace import Millrace, until
+from test_stream import events
+
+
+SMALL = 4 << 20
 
 
 @pytest.fixture
@@ -17,7 +24,7 @@ def small_disk(tmp_path):
     """A file system of 4 MiB."""
     place = tmp_path / "small"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "none", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("no right to mount a small file system here")
     yield place
@@ -82,14 +89,39 @@ def test_a_full_disk_refuses_a_commit_and_keeps_the_old_one(small_disk):
         assert kept in (1, 2)
 
 
-@pytest.fixture
-def strace():
-    """Whether strace can trace a child here."""
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
-    probe = ["strace", "-f", "-e", "trace=fdatasync", "-o", "/dev/null", "true"]
-    if subprocess.run(probe, capture_output=True).returncode != 0:
-        pytest.skip("no right to trace a process here")
+def fill_whole(server):
+    """Appends smaller and smaller records until not even the smallest finds space."""
+    for size in (50_000, 3_000, 100, 1):
+        while (refused := server.produce("t", ["x" * size])).status == 200:
+            pass
+        assert refused.code == "storage-full", refused
+
+
+def test_a_trim_makes_room_on_a_full_disk(small_disk):
+    """No space is left for the draft of the checkpoint that the trim itself must write."""
+    with Millrace(small_disk / "log") as server:
+        server.create("t", segmentBytes=64 << 10)
+        fill_whole(server)
+        trimmed = server.delete("/v1/topics/t/partitions/0/records?before=20")
+        assert (trimmed.status, trimmed.json) == (200, {"partition": 0, "logStartOffset": 20}), trimmed
+        end = server.append("t", ["after"])[0]["offset"]
+        server.kill()
+    with Millrace(small_disk / "log") as server:
+        assert [r["offset"] for r in server.read_all("t")] == list(range(20, end + 1))
+
+
+def test_retention_makes_room_on_a_full_disk(small_disk):
+    with Millrace(small_disk / "log") as server:
+        server.create("t", segmentBytes=64 << 10, retentionBytes=1 << 20)
+        fill_whole(server)
+        end = server.get("/v1/topics/t").json["partitions"][0]["highWatermark"]
+        server.kill()
+    # Maintenance begins with the start.
+    with Millrace(small_disk / "log") as server:
+        place = until(lambda: (a := server.produce("t", ["after"])).status == 200 and a, 20)
+        assert place.json["offsets"][0]["offset"] == end
+        described = server.get("/v1/topics/t").json["partitions"][0]
+        assert described["logStartOffset"] > 0 and described["bytes"] < SMALL / 2
 
 
 def faulty(data, trace, fault=None, path=None):
@@ -103,14 +135,6 @@ def faulty(data, trace, fault=None, path=None):
 def last_segment(data, topic):
     """The file that the partition 0 of a topic appends to."""
     return judges.segments(data, topic["topicId"])[0][-1]
-
-
-def stop_traced(server):
-    """Ends the traced program itself; strace follows it."""
-    children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
-    for pid in open(children).read().split():
-        os.kill(int(pid), 9)
-    server.process.wait(20)
 
 
 def test_a_failed_sync_is_never_acknowledged_and_never_tried_again(data, tmp_path, strace):
@@ -181,6 +205,124 @@ def test_a_batch_that_fails_in_part_tells_every_records_fate(data, tmp_path, str
             assert [len(server.page("parts", "", p)["records"]) for p in range(3)] == [3, 1, 2]
         finally:
             stop_traced(server)
+
+
+def last_problem(server, path, accept):
+    """The code of the problem that a stream ends with, in front of its cursor."""
+    with server.stream(path, accept) as stream:
+        if accept == "text/event-stream":
+            said = [event.value for event in events(stream, path)]
+        else:
+            said = [contract.check_line("GET", path, line) for line in stream.iter_lines()]
+    assert "cursor" in said[-1]
+    return said[-2]["problem"]["code"]
+
+
+def test_who_waits_for_a_partition_that_fails_is_told_and_all_else_goes_on(data, tmp_path, strace):
+    """Each of its waits looked again at once, for ever, and no loop came to anything else."""
+    with Millrace(data, "--loops", "2") as server:
+        bad = server.create("bad")
+        server.create("good")
+        for topic in ("bad", "good"):
+            server.append(topic, [1])
+        member = Member(server, "g", "bad", "good")
+        cursor = member.take()["cursor"]
+        path = "/v1/topics/bad/records?cursor=0:1"
+        waits = [Waiting(lambda: call(server, "GET", path + "&waitMs=60000")) for _ in range(8)]
+        streams = [
+            Waiting(lambda accept=accept: last_problem(server, path, accept))
+            for accept in ("text/event-stream", "application/x-ndjson")]
+        poll = member.waiting(cursor=cursor, waitMs=60_000)
+        time.sleep(0.3)
+        with injecting(server, "fdatasync", "error=EIO", tmp_path / "trace", last_segment(data, bad)):
+            refused = server.produce("bad", ["doubtful"], timeout=10)
+            assert (refused.status, refused.code) == (503, "partition-failed"), refused
+        answers = [wait.end() for wait in waits]
+        assert {(a.status, a.code) for a in answers} == {(503, "partition-failed")}
+        assert [stream.end() for stream in streams] == ["partition-failed"] * 2
+        late = server.get(path + "&waitMs=60000", timeout=10)
+        assert (late.status, late.code) == (503, "partition-failed"), "nor does who comes later wait"
+        before = processor_seconds(server)
+        time.sleep(1)
+        assert processor_seconds(server) - before < 0.4, "the poll that waits takes no processor"
+        assert server.get("/livez", timeout=10).status == 200
+        # The member reads on in its other partition, at its poll and as a stream.
+        server.append("good", [2])
+        page = poll.end().json
+        assert [(r["topic"], r["value"]) for r in page["records"]] == [("good", 2)]
+        with member.stream(cursor=page["cursor"]) as stream:
+            server.append("good", [3])
+            lines = (contract.check_line("GET", member.path + "/records", l) for l in stream.iter_lines())
+            assert next(line["value"] for line in lines if "offset" in line) == 3
+        assert server.terminate() == 0
+
+
+def test_a_page_of_the_whole_topic_has_the_records_of_its_healthy_partitions(data, tmp_path, strace):
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.append("t", [{"value": f"old {n}", "partition": n} for n in range(2)])
+        bad = judges.segments(data, topic["topicId"])[0][-1]
+        with injecting(server, "fdatasync", "error=EIO", tmp_path / "trace", bad):
+            assert server.produce("t", ["doubtful"], "?partition=0", timeout=10).code == "partition-failed"
+        page = server.page("t")
+        assert sorted(r["value"] for r in page["records"]) == ["old 0", "old 1"]
+        # Behind what it shows of the failed one: nothing is there to deliver, and no end either.
+        for query in (f"?cursor={page['cursor']}", "?from=latest", f"?cursor={page['cursor']}&waitMs=60000"):
+            answer = server.get(f"/v1/topics/t/records{query}", timeout=10)
+            assert (answer.status, answer.code) == (503, "partition-failed"), answer
+        server.append("t", ["new"], "?partition=1")
+        page = server.page("t", f"?cursor={page['cursor']}")
+        assert [(r["partition"], r["value"]) for r in page["records"]] == [(1, "new")]
+        assert not page["caughtUp"], "what the failed one has is not known"
+
+
+def test_what_a_sync_that_failed_at_the_start_hides_is_503_and_not_the_end(data, tmp_path, strace):
+    with Millrace(data) as server:
+        topic = server.create("t")
+        server.append("t", list(range(100)))
+        server.kill()
+    with faulty(data, tmp_path / "trace", "error=EIO:when=1", last_segment(data, topic)) as server:
+        try:
+            assert server.get("/v1/topics/t").json["partitions"][0]["failure"]
+            for query in ("?from=earliest", "?cursor=0:0", "?cursor=0:50", "?cursor=0:50&waitMs=60000"):
+                answer = server.get(f"/v1/topics/t/records{query}", timeout=10)
+                assert (answer.status, answer.code) == (503, "partition-failed"), (query, answer)
+        finally:
+            stop_traced(server)
+    with Millrace(data) as server:
+        assert [r["value"] for r in server.read_all("t")] == list(range(100))
+
+
+def test_a_sync_that_fails_when_damage_was_found_cuts_nothing_off(data, tmp_path, strace):
+    """The scrubber has moved the end of what is shown back to the damage: far more than what the
+    failed sync leaves in doubt lies behind it."""
+    with Millrace(data, "--scrub-bytes-per-second", 0) as server:
+        topic = server.create("t", segmentBytes=64 << 10)
+        for _ in range(15):
+            end = server.append("t", ["x" * 1000] * 20)[-1]["offset"] + 1
+        assert server.terminate() == 0
+    logs = judges.segments(data, topic["topicId"])[0]
+    assert len(logs) == 5
+    byte_count = logs[-1].stat().st_size
+    damaged = bytearray(logs[3].read_bytes())
+    damaged[1000] ^= 1
+    logs[3].write_bytes(damaged)
+    trace, slow = tmp_path / "trace", "error=EIO:delay_enter=5000000"
+    wrapper = ["strace", "-f", "-qq", "-e", "trace=fdatasync", "-P", str(logs[-1]), "-o", str(trace)]
+    wrapper += ["-e", f"inject=fdatasync:{slow}"]
+    # It comes to the damage three seconds behind the start, and the sync to its end in five.
+    with Millrace(data, "--scrub-bytes-per-second", 61_000, wrapper=wrapper, wait=60) as server:
+        try:
+            answer = server.produce("t", ["doubtful"])
+            assert answer.code == "log-damaged", answer
+            until(lambda: "INJECTED" in trace.read_text(), 30)
+        finally:
+            stop_traced(server, signal.SIGTERM)
+    assert logs[-1].stat().st_size >= byte_count, "what was acknowledged is there"
+    damaged[1000] ^= 1
+    logs[3].write_bytes(damaged)
+    with Millrace(data) as server:
+        assert [r["offset"] for r in server.read_all("t")][:end] == list(range(end))
 
 
 def test_a_slow_sync_of_one_partition_does_not_hold_up_reads(data, tmp_path, strace):

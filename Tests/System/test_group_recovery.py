@@ -12,6 +12,7 @@ import time
 import pytest
 import requests
 
+from faults import injecting
 from groups import (
     Member, call, committed, describe, join, members, offsets, places, settle,
 )
@@ -135,6 +136,79 @@ def test_while_the_log_recovers_groups_are_503_and_no_older_offset(data):
     assert (503, 503) in answers and answers[-1] == (200, 200), answers
 
 
+def state_log(data):
+    """The one shard of the internal state log that anything was written to."""
+    names = [p.parent for p in (data / "topics").glob("*/topic.json") if b"__millrace_groups" in p.read_bytes()]
+    logs = [log for log in names[0].glob("*/*.log") if log.stat().st_size > 0]
+    assert len(logs) == 1, logs
+    return logs[0]
+
+
+@pytest.mark.parametrize("place", ["last", "middle", "all"])
+def test_groups_whose_state_log_is_damaged_are_503_and_never_of_an_older_state(data, place):
+    """What is left in front of the damage passes for all there was: a fenced process is back in
+    office, and what was committed is read again."""
+    with Millrace(data) as server:
+        server.create("t")
+        server.append("t", list(range(50)))
+        old = Member(server, "g", "t", memberId="m")
+        new = Member(server, "g", "t", memberId="m")
+        before = state_log(data).stat().st_size
+        new.take(commit="t/0:20")
+        after = state_log(data).stat().st_size
+        assert new.commit(("t", 0, 40)).status == 204
+        server.kill()
+    log = state_log(data)
+    if place == "all":
+        log.unlink()
+    else:
+        damaged = bytearray(log.read_bytes())
+        damaged[(before if place == "middle" else after) + 70] ^= 1
+        log.write_bytes(damaged)
+    for _ in range(2):
+        with Millrace(data) as server:
+            old.server = new.server = server
+            for answer in (
+                call(server, "GET", "/v1/groups/g/offsets"), call(server, "GET", "/v1/groups/g"),
+                old.heartbeat(), old.poll(maxRecords=1), new.heartbeat(), new.poll(maxRecords=1),
+                new.commit(("t", 0, 41)), join(server, "g", "t", memberId="m"),
+            ):
+                assert (answer.status, answer.code) == (503, "partition-failed"), answer
+            # A topic, and the groups of other shards, are as ever.
+            assert len(server.read_all("t")) == 50
+            others = [join(server, f"other-{n}", "t").status for n in range(12)]
+            assert 201 in others and set(others) <= {201, 503}
+            server.terminate()
+
+
+def test_a_partition_that_cannot_be_opened_keeps_no_member_from_its_others(data):
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.create("ok")
+        server.append("t", [{"value": n, "partition": n % 2} for n in range(10)])
+        server.append("ok", ["a", "b"])
+        commit = {"cursor": "t/0:1,t/1:1,ok/0:1"}
+        assert call(server, "POST", "/v1/groups/g/offsets", json=commit).status == 204
+        assert server.terminate() == 0
+    (data / "topics" / topic["topicId"] / "1").rename(data.parent / "aside")
+    with Millrace(data) as server:
+        member = Member(server, "g", "t", "ok")
+        page = member.take()
+        assert sorted(str(r["value"]) for r in page["records"]) == ["2", "4", "6", "8", "b"]
+        listed = offsets(server, "g")
+        assert {place: o["offset"] for place, o in listed.items()} == {
+            ("t", 0): 1, ("t", 1): 1, ("ok", 0): 1}
+        figures = lambda place: [listed[place][name] for name in ("endOffset", "lag", "lagMs")]
+        assert figures(("t", 1)) == [None] * 3
+        assert figures(("t", 0))[:2] == [5, 4] and figures(("ok", 0))[:2] == [2, 1]
+        page = member.take(commit="t/0:3,ok/0:2")
+        assert [r["value"] for r in page["records"]] == [6, 8]
+        assert committed(server, "g") == {("t", 0): 3, ("t", 1): 1, ("ok", 0): 2}
+        waiting = member.waiting(commit="t/0:5", waitMs=60_000)
+        server.append("ok", ["c"])
+        assert [r["value"] for r in waiting.end().json["records"]] == ["c"]
+
+
 # Members that are paused or vanish
 
 
@@ -184,6 +258,21 @@ def test_members_that_join_and_vanish_hold_nothing_for_longer_than_their_session
             time.sleep(0.05)
         assert time.monotonic() - vanished < 1 + 1 + 1
         assert describe(server, "g")["state"] == "stable"
+
+
+def test_who_keeps_what_it_owes_is_expelled_though_the_disk_was_full_at_its_deadline(data, tmp_path, strace):
+    """What cannot be written down is tried again, and as what it is: its session goes on."""
+    with Millrace(data) as server:
+        server.create("t", partitions=2)
+        keeps = Member(server, "g", "t", memberId="keeps", rebalanceTimeoutMs=2500)
+        waits = Member(server, "g", "t", memberId="waits")
+        with injecting(server, "pwrite64", "error=ENOSPC", tmp_path / "trace", state_log(data)) as has_failed:
+            until(lambda: keeps.heartbeat().status == 200 and has_failed(), 20)
+            assert keeps.heartbeat().json["assignmentChanged"]
+        # Heartbeats keep its session, and confirm nothing.
+        until(lambda: keeps.heartbeat().code == "unknown-member", 20)
+        waits.take()
+        assert waits.assignment == {("t", 0), ("t", 1)}
 
 
 @pytest.mark.parametrize("session, stop", [(1000, 4.0), (1000, 1.5), (2000, 4.0)])

@@ -17,6 +17,7 @@ from kafka.record.default_records import DefaultRecordBatch
 import access
 import judges
 from access import bearer
+from faults import injecting
 from millrace import Millrace, run, until
 from test_compaction import wait_for_pass
 
@@ -206,6 +207,53 @@ def test_a_key_lives_on_when_retention_has_taken_its_records(data):
             assert again.body == producer.body and again.headers["Idempotent-Replayed"] == "true"
             assert len(server.read_all("t")) == 1
             getattr(server, stop)()
+
+
+def test_a_key_whose_partition_could_not_be_opened_is_503_and_not_appended_elsewhere(data):
+    """What was answered may be where nobody can look."""
+    with Millrace(data) as server:
+        topic = server.create("t")
+        first = [produce(server, "t", [n], Idempotency_Key=f"k{n}") for n in range(8)]
+        assert {answer.status for answer in first} == {200}
+        assert server.patch("/v1/topics/t", json={"partitions": 2}).status == 200
+        assert server.terminate() == 0
+    partition = data / "topics" / topic["topicId"] / "0"
+    partition.rename(data.parent / "aside")
+    with Millrace(data) as server:
+        for n in range(8):
+            answer = produce(server, "t", [n], Idempotency_Key=f"k{n}")
+            assert (answer.status, answer.code) == (503, "partition-failed"), answer
+        assert server.page("t", "", 1)["records"] == []
+        assert server.terminate() == 0
+    (data.parent / "aside").rename(partition)
+    with Millrace(data) as server:
+        for n, answer in enumerate(first):
+            again = produce(server, "t", [n], Idempotency_Key=f"k{n}")
+            assert again.body == answer.body and again.headers["Idempotent-Replayed"] == "true"
+        assert values(server, "t") == list(range(8))
+
+
+def test_a_retry_behind_a_trim_a_full_disk_and_kill_9_is_taken_like_the_first_try(data, tmp_path, strace):
+    """A trim takes no batch that a kill would forget, so nothing is unknown."""
+    both = [{"value": "a", "partition": 0}, {"value": "b", "partition": 1}]
+    sent = {"headers": {"Idempotency-Key": "both"}}
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        assert produce(server, "t", [0], "?partition=1", Idempotency_Key="before").status == 200
+        assert server.delete("/v1/topics/t/partitions/1/records?before=1").status == 200
+        log = judges.segments(data, topic["topicId"])[1][-1]
+        with injecting(server, "pwrite64", "error=ENOSPC", tmp_path / "trace", log):
+            first = server.produce("t", both, **sent)
+        assert (first.status, first.code) == (507, "storage-full")
+        assert first.json["results"] == [
+            {"partition": 0, "offset": 0}, {"partition": 1, "code": "storage-full"}]
+        server.kill()
+    with Millrace(data) as server:
+        again = server.produce("t", both, **sent)
+        assert again.status == 200, again
+        assert again.json["offsets"] == [{"partition": 0, "offset": 0}, {"partition": 1, "offset": 1}]
+        assert sorted(values(server, "t")) == ["a", "b"]
+        assert server.produce("t", both, **sent).body == again.body
 
 
 def test_lines_with_a_key_are_refused(server, topic):

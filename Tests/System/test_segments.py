@@ -4,11 +4,12 @@ import base64
 import json
 import shutil
 import struct
+import time
 
 import pytest
 
 import judges
-from millrace import Millrace, run
+from millrace import Millrace, run, until
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,49 @@ def test_damage_with_good_batches_behind_it_is_never_cut_away(written, stop):
             assert server.produce("t", [1], "?partition=2").status >= 500
             assert server.produce("t", [1], "?partition=0").status == 200
     assert log.read_bytes() == damaged, "nothing was cut away, nothing appended behind the damage"
+
+
+def test_a_partition_whose_files_are_gone_is_failed_and_not_begun_anew(written):
+    """At offset 0 again, records would come under offsets that were given to others."""
+    data, topic_id, expected = written
+    partition = data / "topics" / topic_id / "1"
+    shutil.rmtree(partition)
+    partition.mkdir()
+    for _ in range(2):
+        with Millrace(data) as server:
+            described = server.get("/v1/topics/t").json["partitions"]
+            assert ["failure" in entry for entry in described] == [False, True, False]
+            answer = server.produce("t", ["again"], "?partition=1")
+            assert (answer.status, answer.code) == (503, "partition-failed"), answer
+            page = server.get("/v1/topics/t/partitions/1/records?from=earliest")
+            assert (page.status, page.code) == (503, "partition-failed"), page
+            end = expected[0][-1]["offset"] + 1
+            place = server.append("t", ["on"], "?partition=0")[0]
+            assert place["offset"] >= end
+            assert server.terminate() == 0
+    assert not list(partition.glob("*.log"))
+
+
+def scrubbed_bytes(server):
+    lines = server.get("/metrics").body.decode().splitlines()
+    return int(next(l for l in lines if l.startswith("millrace_log_scrubbed_bytes_total ")).split()[1])
+
+
+def test_the_scrubber_keeps_to_its_bytes_per_second(data):
+    """Behind a MiB at a time it must wait for more than a second."""
+    with Millrace(data, "--scrub-bytes-per-second", 0) as server:
+        server.create("t", segmentBytes=64 << 10)
+        for _ in range(12):
+            server.append("t", ["x" * 1_000] * 1_000)
+        assert server.terminate() == 0
+    started = time.monotonic()
+    with Millrace(data, "--scrub-bytes-per-second", 250_000) as server:
+        until(lambda: scrubbed_bytes(server) > 0, 30)
+        while time.monotonic() - started < 2.5:
+            most = 250_000 * (time.monotonic() - started)
+            assert scrubbed_bytes(server) < most + (2 << 20)
+            time.sleep(0.1)
+        assert server.terminate() == 0
 
 
 def test_log_inspect_and_verify_say_what_is_there(written):

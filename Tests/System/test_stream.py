@@ -1,5 +1,6 @@
 """Streams: NDJSON lines and server-sent events (DESIGN.md §5, "Consume")."""
 
+import http.client
 import json
 import re
 import socket
@@ -167,6 +168,31 @@ def test_a_stream_whose_records_are_trimmed_ends_with_a_problem_or_goes_on(serve
             if event.event == "record" and event.value["offset"] == 11:
                 break
             assert event.event != "record" or event.value["offset"] == 10
+
+
+def test_a_stream_that_a_trim_overtakes_ends_with_a_problem_though_it_began_at_the_earliest(server):
+    """`from=earliest` goes where the records begin, but only until the first one is delivered."""
+    server.create("overtaken", segmentBytes=64 << 10)
+    for _ in range(40):
+        end = server.append("overtaken", ["x" * 20_000] * 50)[-1]["offset"] + 1
+    path = "/v1/topics/overtaken/records?from=earliest"
+    connection = http.client.HTTPConnection(server.host, server.port)
+    with socket.socket() as connection.sock:
+        # A reader with little room, so that the server is soon held back: far from the 40 MB it has.
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        connection.sock.settimeout(60)
+        connection.sock.connect((server.host, server.port))
+        connection.request("GET", path, headers={"Accept": "application/x-ndjson"})
+        stream = connection.getresponse()
+        seen = [contract.check_line("GET", path, stream.readline())]
+        trimmed = server.delete(f"/v1/topics/overtaken/partitions/0/records?before={end - 10}")
+        assert trimmed.status == 200
+        while "problem" not in seen[-1] and seen[-1].get("offset") != end - 1:
+            seen.append(contract.check_line("GET", path, stream.readline()))
+    offsets = [value["offset"] for value in seen if "offset" in value]
+    assert offsets == list(range(len(offsets))), "no gap"
+    assert seen[-1]["problem"]["code"] == "offset-trimmed"
+    assert seen[-1]["problem"]["earliestOffset"] == end - 10
 
 
 def test_deleting_the_topic_ends_a_stream_with_a_problem(server):

@@ -202,7 +202,7 @@ extension EmbeddedBackend {
             return .failed(.notReady("closing"))
         } else if work.isMissing {
             failure = .storage("the directory \(path) is missing")
-        } else if !work.isNew, Partition.hasNoFiles(path, disk: directory.disk) {
+        } else if !work.isNew, Partition.isGone(path, disk: directory.disk) {
             failure = .storage("the files in \(path) are missing")
         } else {
             do throws(LogError) {

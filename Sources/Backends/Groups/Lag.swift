@@ -25,6 +25,8 @@ package struct Lag: Equatable, Sendable {
         let bounds = try topic.bounds(partition)
         let first = max(committed, bounds.logStart)
         guard first < bounds.highWatermark else {
+            // Whether that is the end: one that failed may not show all that was acknowledged.
+            _ = try topic.readNow(partition, from: bounds.highWatermark, maxBytes: 1)
             return Lag(endOffset: bounds.highWatermark, records: 0, milliseconds: 0)
         }
         var lag = Lag(

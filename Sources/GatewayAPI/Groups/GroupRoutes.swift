@@ -161,14 +161,16 @@ struct GroupRoutes {
         if offsets.count > limit { throw Problem(GroupError.tooManyOffsets(limit: limit)) }
     }
 
-    /// nil of a partition that failed, which is no reason to hide the others'.
+    /// nil of a partition that failed or is damaged, which is no reason to hide the others'.
     private func lag(of offset: GroupOffset) async throws(Problem) -> Lag? {
         do throws(BackendError) {
             return try await Lag.measure(
                 backend.topic(offset.topic), offset.partition, committed: offset.offset, time: time)
         } catch {
-            if case .partitionFailed = error { return nil }
-            throw Problem(error)
+            switch error {
+            case .partitionFailed, .damaged: return nil
+            default: throw Problem(error)
+            }
         }
     }
 
