@@ -6,7 +6,8 @@ extension Connection {
     func respond(_ response: Response) {
         assert(loop.isOnLoop, "answered on another thread")
         guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
-        if let failure { return refuse(failure) }
+        // Of a slow body the handler knows more.
+        if let failure, failure != .requestTimeout { return refuse(failure) }
         sendWhole(response)
     }
 

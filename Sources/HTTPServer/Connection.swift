@@ -87,8 +87,11 @@ final class Connection: ExchangeCarrier, @unchecked Sendable {
     /// One answer at a time: there is no other.
     var isFull: Bool { false }
     func countAnswer(_ byteCount: Int) {}
-    /// Asked for once: a broken connection cannot tell any more.
-    private(set) lazy var peer = Socket.peer(descriptor)
+    /// Asked for once. A broken connection cannot tell its port any more.
+    private(set) lazy var peer = {
+        let peer = Socket.peer(descriptor)
+        return peer.isEmpty ? peerAddress.text : peer
+    }()
     /// What the PROXY protocol's header said.
     var proxiedAddress: Address?
 

@@ -244,8 +244,8 @@ package enum BodyError: Error {
     case malformedCoding
     /// The body opens to more than `ratio` times its size: it is a bomb.
     case inflatesTooMuch(ratio: Int)
-    /// It came at less than the rate a client must keep: whatever the handler responds, the server
-    /// sends its own 408.
+    /// It came at less than the rate a client must keep. The handler answers with a 408, behind
+    /// which the connection closes.
     case tooSlow
     /// The client closed or broke the framing: whatever the handler responds, the server sends its
     /// own 400.

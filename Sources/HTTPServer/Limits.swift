@@ -68,7 +68,8 @@ package struct Limits: Sendable {
 
     /// Streams of a connection at a time.
     package var concurrentStreams = 100
-    /// How long a request waits while its connection is full of answers that nobody takes.
+    /// How long a request waits while its connection is full of answers of which the client takes
+    /// less than `shortAnswerBytes`.
     package var fullConnection = Duration.seconds(5)
     /// Bytes of request bodies that may come before a handler takes any: of a stream, and of all
     /// streams of a connection.

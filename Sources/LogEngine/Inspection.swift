@@ -94,6 +94,7 @@ package struct PartitionVerdict {
             find(SegmentName.checkpoint, "is not what was written", isHarmless: false)
         }
         let bases = names.compactMap { SegmentName.base($0, suffix: SegmentName.log) }.sorted()
+        findMissing(bases)
         for base in bases { try verify(base, isLast: base == bases.last) }
         for name in names where name.hasSuffix(SegmentName.lost) {
             find(name, "was set aside by a recovery: never acknowledged", isHarmless: true)
@@ -101,6 +102,24 @@ package struct PartitionVerdict {
         for name in names
         where name.hasSuffix(SegmentName.cleaned) || name.hasSuffix(SegmentName.swap) {
             find(name, "is of a compaction that a crash cut short", isHarmless: true)
+        }
+    }
+
+    /// Of segments the checkpoint knows, as a start would look for them.
+    private mutating func findMissing(_ bases: [Int64]) {
+        guard let checkpoint else {
+            if bases.isEmpty { find("*" + SegmentName.log, "are missing", isHarmless: false) }
+            return
+        }
+        if bases.isEmpty, checkpoint.isClean, checkpoint.logStart == checkpoint.nextOffset {
+            return
+        }
+        var wanted = checkpoint.segments.map(\.base)
+        if wanted.last ?? -1 < checkpoint.recoveryPoint { wanted.append(checkpoint.recoveryPoint) }
+        for (index, base) in wanted.enumerated() where !bases.contains(base) {
+            // One that lay wholly before the log start is gone for good reason.
+            if index + 1 < wanted.count, wanted[index + 1] <= checkpoint.logStart { continue }
+            find(SegmentName.file(base, SegmentName.log), "is missing", isHarmless: false)
         }
     }
 

@@ -24,8 +24,10 @@ package enum Limits {
     package static let openIndexBytes = 64 << 20
     /// Syncs one job does before it queues again, so that partitions share the workers.
     static let syncRounds = 8
-    /// Before another try where the process is short of descriptors or memory.
+    /// Before another try where the process is short of descriptors or memory, and after how many
+    /// the partition fails: after 5 s.
     static let passingPause = Duration.milliseconds(20)
+    static let passingFailures = 250
     /// From how many waiters on a sync may wait for company, and how long at most.
     static let gatheringCount = 8
     static let gatheringPause = Duration.microseconds(200)

@@ -22,9 +22,11 @@ extension Partition {
     /// Opens or creates the log in `directory`, recovering what a clean stop did not vouch for.
     /// `progress` is called now and then with the bytes scanned since its last call. `workers` runs
     /// syncs and cold reads. `openSegments` is one for all partitions that share a budget.
+    /// `onFailure` is told why the partition fails later on, if it does.
     package static func open(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
         openSegments: OpenSegments = OpenSegments(), options: PartitionOptions,
+        onFailure: @escaping @Sendable (String) -> Void = { _ in },
         progress: @Sendable (Int64) -> Void
     ) throws(LogError) -> Partition {
         do throws(DiskError) {
@@ -40,7 +42,7 @@ extension Partition {
             try recovery.run(progress)
             return Partition(
                 directory, disk: disk, time: time, workers: workers, openSegments: openSegments,
-                state: recovery.state)
+                onFailure: onFailure, state: recovery.state)
         } catch {
             throw .disk(error)
         }

@@ -98,15 +98,15 @@ extension Partition {
                 try moveRecoveryPoint(to: plan.mark.segment)
             }
         } catch {
-            guard error.isPassing else {
+            guard error.isPassing, state.withLock({ $0.mayTrySyncAgain() }) else {
                 settle(failing: "\(error)")
                 return false
             }
             // The data is synced, and nobody is told before the rest is: in the next round.
-            state.withLock { $0.isDirectoryDirty = true }
             pauseThread(for: Limits.passingPause)
             return true
         }
+        state.withLock { $0.passingFailures = 0 }
         if !plan.hasRolled, let chain = plan.chains.last { store(chain) }
         settle(plan.mark, since: plan.start)
         if plan.hasRolled { writeSealedIndexes() }
@@ -232,9 +232,15 @@ extension Partition {
 
     /// Resumes and wakes everyone: the partition takes no more writes, and `status` says why.
     func tellAll() {
-        let (settled, woken) = state.withLock { state in
-            (state.waiters.settle(upTo: .max), state.watchers.all)
+        let (settled, woken, failure) = state.withLock { state in
+            var failure: String?
+            if case .failed(let words) = state.status, !state.hasToldFailure {
+                state.hasToldFailure = true
+                failure = words
+            }
+            return (state.waiters.settle(upTo: .max), state.watchers.all, failure)
         }
+        if let failure { onFailure(failure) }
         for suspension in settled { suspension.resume(false) }
         for wakeup in woken { wakeup.wake() }
     }

@@ -44,15 +44,20 @@ package final class Partition: Sendable {
     /// Held while a checkpoint is made and stored, so that none overtakes a later one.
     let checkpointing = Mutex<Void>(())
 
+    /// Told why, once, when the partition fails while it is open.
+    let onFailure: @Sendable (String) -> Void
+
     init(
         _ directory: String, disk: any Disk, time: any TimeSource, workers: WorkerPool,
-        openSegments: OpenSegments, state: sending PartitionState
+        openSegments: OpenSegments, onFailure: @escaping @Sendable (String) -> Void,
+        state: sending PartitionState
     ) {
         self.directory = directory
         self.disk = disk
         self.time = time
         self.workers = workers
         self.openSegments = openSegments
+        self.onFailure = onFailure
         compresses = Atomic(state.options.compressionType == .gzip)
         self.state = Mutex(state)
     }

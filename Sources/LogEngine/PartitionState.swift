@@ -62,6 +62,10 @@ struct PartitionState: Sendable {
     var compactionFailure: String?
     /// When this run opened the partition.
     let openedAt: Instant
+    /// Syncs in a row that failed for want of descriptors or memory.
+    var passingFailures = 0
+    /// `Partition.onFailure` was called.
+    var hasToldFailure = false
     /// When ages were last written down.
     var agesSavedAt: Instant
     var statistics = Partition.Statistics()
@@ -96,6 +100,14 @@ struct PartitionState: Sendable {
         let segment = segments[index]
         if segment.base < durable.segment { return segment.byteCount }
         return segment.base == durable.segment ? durable.position : 0
+    }
+
+    /// After an error that may pass; not for ever, for there are those who wait.
+    mutating func mayTrySyncAgain() -> Bool {
+        passingFailures += 1
+        guard !isClosing, passingFailures < Limits.passingFailures else { return false }
+        isDirectoryDirty = true
+        return true
     }
 
     /// How many of the first segments lie wholly before `offset`, and before the one that the high

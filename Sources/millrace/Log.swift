@@ -1,4 +1,5 @@
 import ArgumentParser
+import Backends
 import JSON
 import LogEngine
 import Platform
@@ -99,21 +100,22 @@ struct Log: ParsableCommand {
 
         func run() throws {
             let disk = SystemDisk()
-            var damage = 0
-            var partitions = 0
-            do throws(DiskError) {
-                let topics = directory + "/topics"
-                for topic in try disk.list(topics).sorted() {
-                    for partition in try disk.list("\(topics)/\(topic)").sorted()
-                    where Int(partition) != nil {
-                        let path = "topics/\(topic)/\(partition)"
-                        let verdict = try PartitionVerdict("\(directory)/\(path)", disk: disk)
-                        partitions += 1
-                        damage += Self.print(verdict, path)
-                    }
-                }
-            } catch {
+            let found: DirectoryVerdict
+            do throws(DiskError) { found = try DirectoryVerdict(directory, disk: disk) } catch {
                 throw Failure("\(error)")
+            }
+            var damage = found.damage.count
+            for words in found.damage { printLine("DAMAGE \(words)") }
+            var partitions = 0
+            for path in found.partitions {
+                do throws(DiskError) {
+                    let verdict = try PartitionVerdict("\(directory)/\(path)", disk: disk)
+                    partitions += 1
+                    damage += Self.print(verdict, path)
+                } catch {
+                    printLine("DAMAGE \(path): \(error)")
+                    damage += 1
+                }
             }
             printLine("\(partitions) partitions, \(damage) findings of damage")
             if damage > 0 { throw Failure("the log is damaged") }

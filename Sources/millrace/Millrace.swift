@@ -10,6 +10,10 @@ struct Millrace: ParsableCommand {
         subcommands: [Serve.self, Token.self, Bench.self, Log.self])
 
     static func main() {
+        // What is opened first must not become the place where output goes; that still fails.
+        for descriptor in Int32(0)...2 where fcntl(descriptor, F_GETFD) == -1 {
+            _ = open("/dev/null", O_RDONLY)
+        }
         do {
             let arguments = Environment.asArguments(Array(CommandLine.arguments.dropFirst()))
             var command = try parseAsRoot(arguments)
@@ -41,17 +45,25 @@ struct Failure: Error {
 }
 
 /// A line on standard output, at once also where that is a pipe.
-func printLine(_ text: String) {
+/// False where nobody can read it.
+@discardableResult
+func printLine(_ text: String) -> Bool {
     write(text, to: STDOUT_FILENO)
 }
 
 func printError(_ text: String) {
-    write(text, to: STDERR_FILENO)
+    _ = write(text, to: STDERR_FILENO)
 }
 
-private func write(_ text: String, to descriptor: Int32) {
-    let line = Array((text + "\n").utf8)
-    _ = Glibc.write(descriptor, line, line.count)
+private func write(_ text: String, to descriptor: Int32) -> Bool {
+    var line = Array((text + "\n").utf8)[...]
+    while !line.isEmpty {
+        let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { return false }
+        line = line.dropFirst(count)
+    }
+    return true
 }
 
 /// `MILLRACE_…` variables, as if they stood in front of the flags: a flag wins.

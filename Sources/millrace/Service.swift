@@ -13,6 +13,8 @@ final class Service: Sendable {
     /// Beside those of connections and sealed segments: for active segments, and what is opened for
     /// a moment.
     private static let sparedDescriptors = 64
+    /// Below which an operator should know.
+    private static let fewConnections = 1000
 
     private let options: Serve
     private let backend: EmbeddedBackend
@@ -49,8 +51,16 @@ final class Service: Sendable {
         configuration.loopCount = options.loops
         // The log must not be short of descriptors because clients are many.
         let spared = storage.openSegments + Self.sparedDescriptors
-        configuration.limits.connections = max(
-            1, min(options.maxConnections, descriptorLimit - spared))
+        configuration.limits.connections = min(
+            options.maxConnections, max(descriptorLimit / 4, descriptorLimit - spared))
+        if configuration.limits.connections < min(options.maxConnections, Self.fewConnections) {
+            log.warning(
+                "fewer connections than --max-connections, for want of descriptors (ulimit -n)",
+                metadata: [
+                    "connections": "\(configuration.limits.connections)",
+                    "descriptors": "\(descriptorLimit)",
+                ])
+        }
         configuration.limits.connectionsPerAddress = options.maxConnectionsPerAddress
         configuration.limits.bufferedBytes = options.maxBufferedBytes
         configuration.observer = accessLog

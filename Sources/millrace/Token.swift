@@ -42,7 +42,7 @@ struct Token: ParsableCommand {
         func edit<Result>(
             mayCreate: Bool, _ change: (inout AccessFile) throws -> Result
         ) throws -> Result {
-            let path = try path()
+            let path = Self.resolved(try path())
             let lock = try lock(path)
             defer { withExtendedLifetime(lock) {} }
             let isNew = mayCreate && !SystemDisk().exists(path)
@@ -55,6 +55,13 @@ struct Token: ParsableCommand {
                 throw Failure("\(error)")
             }
             return result
+        }
+
+        /// Behind links: the file is replaced, and not the link.
+        private static func resolved(_ path: String) -> String {
+            guard let real = realpath(path, nil) else { return path }
+            defer { free(real) }
+            return String(cString: real)
         }
 
         private func lock(_ path: String) throws(Failure) -> FileLock {
@@ -114,11 +121,13 @@ struct Token: ParsableCommand {
                 } catch {
                     throw Failure(error.reason)
                 }
+                guard printLine(token.text) else {
+                    throw Failure("the token cannot be shown, and was not made")
+                }
             }
             printError(
                 "millrace: token \(Access.Token.name(token.identifier)) of \(principal). It is "
                     + "shown this once; the file keeps only its SHA-256.")
-            printLine(token.text)
         }
 
         private func add(

@@ -37,6 +37,8 @@ final class TestServer: Sendable {
             var body = try await exchange.readBody(limit: 1 << 20)
             if body.isEmpty { body = Array(exchange.head.bytes[exchange.head.path]) }
             exchange.respond(Response(status: 200, contentType: "text/plain", body: body))
+        } catch BodyError.tooSlow {
+            exchange.respond(Response(status: 408, contentType: nil))
         } catch {
             exchange.respond(Response(status: 413, contentType: nil))
         }

@@ -479,6 +479,35 @@ def test_the_command_makes_lists_and_revokes(tmp_path):
     assert started.returncode == 1 and "chmod 600" in started.stderr
 
 
+def test_a_token_that_could_not_be_shown_is_none(tmp_path):
+    path = tmp_path / "access.json"
+    shown = access.token(path, "web", "--allow", "topic:a=read")
+    with open("/dev/full", "w") as full:
+        made = subprocess.run([BINARY, "token", "create", "web", "--access-file", path],
+                              stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert made.returncode == 1 and "cannot be shown" in made.stderr, made
+    listed = run("token", "list", "--access-file", path).stdout
+    assert listed.count(" web") == 1 and shown[3:19] in listed
+    (named,) = re.findall(r"token ([0-9a-f]{16}) of web", made.stderr)
+    assert named not in path.read_text()
+
+
+def test_a_link_to_the_access_file_stays_one(tmp_path):
+    for name in ("secrets", "service"):
+        (tmp_path / name).mkdir()
+    path, link = tmp_path / "secrets" / "access.json", tmp_path / "service" / "access.json"
+    first = access.token(path, "web", "--allow", "topic:a=read")
+    link.symlink_to("../secrets/access.json")
+    second = access.token(link, "web")
+    assert link.is_symlink() and os.readlink(link) == "../secrets/access.json"
+    assert second[3:19] in path.read_text() and not path.is_symlink()
+    assert run("token", "revoke", first[3:19], "--access-file", link).returncode == 0
+    assert link.is_symlink() and first[3:19] not in path.read_text()
+    listed = run("token", "list", "--access-file", path).stdout
+    assert second[3:19] in listed and first[3:19] not in listed
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_hundred_edits_at_once_are_all_kept(tmp_path):
     """Pitfall 50: concurrent edits of ACLs lose entries (KAFKA-3328)."""
     path = tmp_path / "access.json"

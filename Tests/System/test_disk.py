@@ -1,5 +1,6 @@
 """A full disk and a failing one (RELIABILITY.md faults 8, 9, 12; pitfalls 2, 23, 24)."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import judges
 from faults import injecting, processor_seconds, stop_traced
 from groups import Member, Waiting, call
 from millrace import Millrace, until
+from test_ndjson import LineProducer
 from test_stream import events
 
 
@@ -205,6 +207,132 @@ def test_a_batch_that_fails_in_part_tells_every_records_fate(data, tmp_path, str
             assert [len(server.page("parts", "", p)["records"]) for p in range(3)] == [3, 1, 2]
         finally:
             stop_traced(server)
+
+
+def test_a_partition_that_fails_leaves_one_line_in_the_log(data, tmp_path, strace):
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.append("t", [{"value": 0, "partition": n} for n in range(2)])
+        failed = lambda: [line for line in server.log().splitlines() if "a partition has failed" in line]
+        with injecting(server, "fdatasync", "error=EIO", tmp_path / "trace", last_segment(data, topic)):
+            for _ in range(3):
+                assert server.produce("t", [1], "?partition=0").code == "partition-failed"
+        until(failed)
+        server.append("t", [1], "?partition=1")
+        server.terminate()
+        (line,) = map(json.loads, failed())
+    assert line["level"] == "error" and line["error"]
+    assert line["directory"] == str(data / "topics" / topic["topicId"] / "0")
+
+
+def ndjson(server, lines, **headers):
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    headers = {"Content-Type": "application/x-ndjson", **headers}
+    return server.post("/v1/topics/t/records", data=body, headers=headers)
+
+
+def test_no_acknowledgement_line_follows_a_record_that_failed(data, tmp_path, strace):
+    """A line stands for the record of its place: those of records behind it would be taken for others'."""
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.append("t", [{"value": 0, "partition": n} for n in range(2)])
+        bad, good = [logs[-1] for logs in judges.segments(data, topic["topicId"])]
+        producer = LineProducer(server, "t")
+        producer.connection.settimeout(30)
+        late = "error=EIO:delay_enter=2500000"
+        with producer.connection, injecting(server, "fdatasync", late, tmp_path / "trace", bad):
+            producer.send(b'{"value":1,"partition":1}\n')
+            producer.receive(b'"offset":1}')
+            # Each in a part of its own: it was written before the next one is sent.
+            for value, (log, partition) in enumerate([(bad, 0), (good, 1), (good, 1)], 2):
+                before = log.stat().st_size
+                producer.send(b'{"value":%d,"partition":%d}\n' % (value, partition))
+                until(lambda: log.stat().st_size > before)
+            producer.receive(b"\r\n0\r\n\r\n")
+        lines = producer.lines()
+        assert lines[:-1] == [{"partition": 1, "offset": 1}], lines
+        problem = lines[-1]["problem"]
+        assert (problem["code"], problem["line"], problem["recordCount"]) == ("partition-failed", 2, 1)
+        assert problem["partitions"] == [{"partition": 1, "firstOffset": 1, "lastOffset": 3}]
+        assert [r["value"] for r in server.page("t", "", 1)["records"]] == [0, 1, 3, 4]
+
+
+@pytest.fixture
+def half_full(data, tmp_path, strace):
+    """A server whose topic `t` has a partition 1 that finds the disk full."""
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.append("t", [{"value": "before", "partition": n} for n in range(2)])
+        log = judges.segments(data, topic["topicId"])[1][-1]
+        with injecting(server, "pwrite64", "error=ENOSPC", tmp_path / "trace", log):
+            yield server
+
+
+def mixed(count=5):
+    """Records for the one and the other partition in turn."""
+    return [{"value": n, "partition": n % 2} for n in range(count)]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson"])
+def test_lines_appended_in_part_say_so_and_are_not_to_be_sent_again(half_full, accept):
+    answer = ndjson(half_full, mixed(), Accept=accept)
+    problem = json.loads(answer.body.splitlines()[-1])
+    if accept == "application/x-ndjson":
+        assert json.loads(answer.body.splitlines()[0]) == {"partition": 0, "offset": 1}
+        assert answer.body.count(b"\n") == 2
+        problem = problem["problem"]
+    assert (problem["status"], problem["code"]) == (507, "storage-full")
+    assert (problem["line"], problem["recordCount"], problem["retryable"]) == (2, 1, False)
+    assert problem["partitions"] == [{"partition": 0, "firstOffset": 1, "lastOffset": 3}]
+    assert "nothing was appended" not in problem["detail"]
+    assert [r["value"] for r in half_full.page("t", "", 0)["records"]] == ["before", 0, 2, 4]
+
+
+def test_lines_of_which_none_was_appended_may_be_sent_again(half_full):
+    answer = ndjson(half_full, [{"value": n, "partition": 1} for n in range(3)])
+    assert (answer.status, answer.code) == (507, "storage-full")
+    assert (answer.json["line"], answer.json["recordCount"], answer.json["partitions"]) == (1, 0, [])
+    assert answer.json["retryable"] is True
+
+
+@pytest.mark.parametrize("acks", ["all", "leader", "none"])
+def test_a_batch_appended_in_part_is_not_to_be_sent_again(half_full, acks):
+    refused = half_full.produce("t", mixed(), f"?acks={acks}")
+    assert (refused.status, refused.code) == (507, "storage-full")
+    assert refused.json["retryable"] is False and refused.json["recordIndex"] == 1
+    offsets = [{}] * 3 if acks == "none" else [{"offset": n} for n in (1, 2, 3)]
+    taken = [{"partition": 0, **offset} for offset in offsets]
+    full = {"partition": 1, "code": "storage-full"}
+    assert refused.json["results"] == [taken[0], full, taken[1], full, taken[2]]
+    assert "nothing was appended" not in refused.json["detail"]
+    none = half_full.produce("t", [1, 2], f"?partition=1&acks={acks}")
+    assert (none.code, none.json["retryable"]) == ("storage-full", True)
+
+
+def test_a_batch_with_a_key_that_was_appended_in_part_may_be_sent_again(half_full):
+    sent = {"headers": {"Idempotency-Key": "both"}}
+    for _ in range(2):
+        refused = half_full.produce("t", mixed(), **sent)
+        assert (refused.status, refused.code) == (507, "storage-full")
+        assert refused.json["retryable"] is True and "nothing was appended" not in refused.json["detail"]
+        assert refused.json["results"][0] == {"partition": 0, "offset": 1}
+    assert len(half_full.page("t", "", 0)["records"]) == 4, "what was there was not appended again"
+
+
+def test_a_batch_without_acknowledgement_tells_what_was_taken_when_a_partition_has_failed(
+    data, tmp_path, strace
+):
+    with Millrace(data) as server:
+        topic = server.create("t", partitions=2)
+        server.append("t", [{"value": 0, "partition": n} for n in range(2)])
+        with injecting(server, "fdatasync", "error=EIO", tmp_path / "trace", last_segment(data, topic)):
+            assert server.produce("t", [1], "?partition=0").code == "partition-failed"
+        refused = server.produce("t", mixed(3), "?acks=none")
+        assert (refused.status, refused.code) == (503, "partition-failed")
+        failed = {"partition": 0, "code": "partition-failed"}
+        assert refused.json["results"] == [failed, {"partition": 1}, failed]
+        assert "send the others only" in refused.json["detail"]
+        assert until(lambda: [r["value"] for r in server.page("t", "", 1)["records"]] == [0, 1])
 
 
 def last_problem(server, path, accept):

@@ -3,6 +3,8 @@
 import json
 import socket
 
+import pytest
+
 import contract
 from http2 import NO_ERROR, Connection
 from millrace import Millrace
@@ -57,6 +59,21 @@ def test_an_acknowledgement_line_streams_back_per_record(server, topic):
     assert answer.headers["content-type"] == "application/x-ndjson"
     lines = [json.loads(line) for line in answer.body.splitlines()]
     assert lines == [{"partition": 0, "offset": 0}, {"partition": 0, "offset": 1}]
+
+
+@pytest.mark.parametrize("accept, kind", [
+    ("application/json, application/x-ndjson;q=0.1", "application/json"),
+    ("application/x-ndjson;q=0.1, application/json;q=0.9", "application/json"),
+    ("application/x-ndjson;q=0, application/json", "application/json"),
+    ("application/x-ndjson;q=0.5, */*", "application/json"),
+    ("application/x-ndjson", "application/x-ndjson"),
+    ("application/x-ndjson, application/json", "application/x-ndjson"),
+    ("application/json, application/x-ndjson", "application/x-ndjson"),
+    ("application/json;q=0.5, application/x-ndjson;q=0.6", "application/x-ndjson"),
+])
+def test_the_form_with_the_greater_weight_is_the_answers_and_lines_among_equals(server, topic, accept, kind):
+    answer = post(server, topic, b'{"value":1}\n', Accept=accept)
+    assert (answer.status, answer.headers["content-type"]) == (200, kind)
 
 
 def test_a_bad_line_before_the_first_acknowledgement_is_a_plain_problem(server, topic):

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import select
+import signal
 import socket
+import struct
 import time
 
 import pytest
@@ -168,6 +170,23 @@ def test_who_changes_or_takes_away_is_logged_without_being_asked_for(data):
         ("PUT", "/v1/groups/g/offsets", "dryRun=true", 200),
         ("DELETE", "/v1/topics/other", None, 404),
     ]
+
+
+def test_who_changed_something_and_broke_off_is_named_all_the_same(data):
+    """A socket that was reset does not know its peer any more when the line is written."""
+    with Millrace(data) as server:
+        server.create("t")
+        with socket.create_connection((server.host, server.port), 10) as client:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+            server.process.send_signal(signal.SIGSTOP)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"DELETE /v1/topics/t HTTP/1.1\r\nHost: a\r\n\r\n")
+        server.process.send_signal(signal.SIGCONT)
+        until(lambda: '"DELETE"' in server.log(), 30)
+        entries = [json.loads(line) for line in server.log().splitlines()]
+    (entry,) = [entry for entry in entries if entry.get("method") == "DELETE"]
+    assert (entry["path"], entry["peer"].split(":")[0]) == ("/v1/topics/t", server.host), entry
 
 
 def test_log_lines_on_standard_error_are_json(data):

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 import aborts
 import contract
@@ -209,6 +210,34 @@ def test_a_second_sigterm_ends_it_at_once(data):
             assert server.process.poll() is None
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(5) != 0
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "1>&-", "0<&- 1>&- 2>&-"])
+def test_what_is_closed_of_its_first_three_descriptors_becomes_dev_null(data, closed):
+    """The log must not go into the file or socket that is opened next."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    wrapper = ("bash", "-c", f'exec "$0" "$@" {closed}')
+    with Millrace(data, "--access-log", "stderr", listen=listen, wrapper=wrapper, wait=0) as server:
+        server.base = "http://" + listen
+
+        def is_ready():
+            assert server.process.poll() is None, "it ended"
+            try:
+                return server.get("/readyz").status == 200
+            except requests.ConnectionError:
+                return False
+
+        until(is_ready, 30)
+        server.create("t")
+        server.append("t", [1, 2, 3])
+        first = {number: os.readlink(f"/proc/{server.process.pid}/fd/{number}") for number in "012"}
+        assert {first[part[0]] for part in closed.split()} == {"/dev/null"}, first
+        assert [r["value"] for r in server.read_all("t")] == [1, 2, 3]
+        assert server.terminate() == 0
+    for file in filter(Path.is_file, data.rglob("*")):
+        assert b"/v1/topics" not in file.read_bytes() and b"listening" not in file.read_bytes(), file
 
 
 def test_a_server_that_was_paused_goes_on(data):

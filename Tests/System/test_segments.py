@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import struct
 import time
@@ -235,3 +236,90 @@ def test_log_inspect_and_verify_say_what_is_there(written):
     verdict = run("log", "verify", data)
     assert verdict.returncode == 1 and log.name in verdict.stdout + verdict.stderr
     assert run("log", "inspect", data / "absent").returncode == 1
+
+
+def logs_of(partition, places):
+    return sorted(partition.glob("*.log"))[places]
+
+
+def remove(paths):
+    for path in paths:
+        path.unlink()
+
+
+@pytest.mark.parametrize("damage, named", [
+    (lambda data, topic: remove(logs_of(topic / "1", slice(0, 1))), r"0{20}\.log: is missing"),
+    (lambda data, topic: remove(logs_of(topic / "1", slice(-1, None))), r"\d{20}\.log: is missing"),
+    (lambda data, topic: remove(logs_of(topic / "1", slice(None))), r"\d{20}\.log: is missing"),
+    (lambda data, topic: remove((topic / "1").iterdir()), r"\*\.log: are missing"),
+    (lambda data, topic: shutil.rmtree(topic / "1"), "TOPIC/1: .*missing"),
+    (lambda data, topic: (topic / "topic.json").write_text("garbage"), "TOPIC: .*topic.json"),
+    (lambda data, topic: (topic / "topic.json").unlink(), "TOPIC: .*topic.json"),
+    (lambda data, topic: (data / "node.json").write_text("garbage"), "node.json"),
+], ids=["the first segment", "the last segment", "all segments", "all files", "the directory",
+        "topic.json is garbage", "topic.json is gone", "node.json is garbage"])
+def test_log_verify_finds_what_is_not_there_any_more(written, damage, named):
+    data, topic_id, _ = written
+    topic = data / "topics" / topic_id
+    assert all(len(logs) > 1 for logs in judges.segments(data, topic_id))
+    damage(data, topic)
+    verdict = run("log", "verify", data)
+    found = [line for line in verdict.stdout.splitlines() if "DAMAGE" in line]
+    assert verdict.returncode == 1 and found, verdict
+    wanted = re.compile("DAMAGE .*" + named.replace("TOPIC", f"topics/{topic_id}"))
+    assert all(wanted.search(line) for line in found), found
+    # What is there was looked into nevertheless.
+    assert all(f"topics/{topic_id}/{number}: " in verdict.stdout for number in (0, 2)), verdict
+
+
+def test_log_verify_goes_on_behind_what_it_cannot_list(written):
+    data, topic_id, _ = written
+    topic = data / "topics" / topic_id
+    shutil.rmtree(topic / "0")
+    (topic / "0").write_text("no directory")
+    (data / "topics" / "0").write_text("no directory")
+    log = logs_of(topic / "2", 0)
+    damaged = bytearray(log.read_bytes())
+    damaged[100] ^= 1
+    log.write_bytes(damaged)
+    verdict = run("log", "verify", data)
+    found = "\n".join(line for line in verdict.stdout.splitlines() if "DAMAGE" in line)
+    assert verdict.returncode == 1
+    assert "topics/0: " in found and f"topics/{topic_id}/0: " in found and log.name in found, verdict
+
+
+def assert_is_healthy(data):
+    verdict = run("log", "verify", data)
+    assert (verdict.returncode, verdict.stderr) == (0, ""), verdict
+    assert "DAMAGE" not in verdict.stdout and ", 0 findings of damage" in verdict.stdout
+
+
+def test_log_verify_takes_nothing_for_damage_behind_trims_retention_compaction_and_kills(data):
+    """Segments that were taken away for good reason are not missing."""
+    topics = {
+        "plain": {"partitions": 2}, "trimmed": {}, "emptied": {}, "packed": {"compressionType": "gzip"},
+        "retained": {"retentionBytes": 100_000}, "compacted": {"cleanupPolicy": "compact"},
+    }
+    for number, stop in enumerate(("kill", "terminate", "kill")):
+        with Millrace(data) as server:
+            for topic, configuration in topics.items() if number == 0 else ():
+                server.create(topic, **{"segmentBytes": 64 << 10, **configuration})
+            if number > 0:
+                # Maintenance begins with the start.
+                for topic in ("retained", "compacted"):
+                    first = lambda: server.page(topic, "?from=earliest&maxRecords=1")["records"][0]
+                    until(lambda: first()["offset"] > 0, 60)
+            for topic in topics:
+                for _ in range(5):
+                    server.append(topic, [{"key": f"k{n}", "value": "x" * 900} for n in range(50)])
+            end = (number + 1) * 250
+            for topic, before in (("trimmed", end - 100), ("emptied", end)):
+                trimmed = server.delete(f"/v1/topics/{topic}/partitions/0/records?before={before}")
+                assert trimmed.json["logStartOffset"] == before, trimmed
+            server.create(f"untouched-{number}")
+            server.create("deleted")
+            assert server.delete("/v1/topics/deleted").status == 204
+            getattr(server, stop)()
+        verdict = run("log", "verify", data)
+        assert (verdict.returncode, verdict.stderr) == (0, ""), verdict
+        assert "DAMAGE" not in verdict.stdout and verdict.stdout.endswith(", 0 findings of damage\n"), verdict

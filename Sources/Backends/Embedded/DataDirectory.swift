@@ -72,6 +72,16 @@ struct DataDirectory: Sendable {
         }
     }
 
+    /// What is wrong with node.json, in words for an operator.
+    func nodeDamage() -> String? {
+        do { try checkNode(try readFile(nodePath)) } catch let error as StartError {
+            return error.explanation
+        } catch {
+            return "\(error)"
+        }
+        return nil
+    }
+
     // MARK: - Finding topics
 
     /// What a directory under topics/ turned out to be.
@@ -230,7 +240,7 @@ struct DataDirectory: Sendable {
     }
 }
 
-private func isPartitionName(_ name: String) -> Bool {
+func isPartitionName(_ name: String) -> Bool {
     !name.isEmpty && name.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
 }
 

@@ -209,7 +209,11 @@ extension EmbeddedBackend {
                 let partition = try Partition.open(
                     path, disk: directory.disk, time: time, workers: workers,
                     openSegments: openSegments, options: PartitionOptions(work.configuration),
-                    progress: progress)
+                    onFailure: { [log] words in
+                        log.error(
+                            "a partition has failed: it takes no writes until a restart",
+                            metadata: ["directory": "\(path)", "error": "\(words)"])
+                    }, progress: progress)
                 for note in partition.notes { log.notice("mended", metadata: ["what": "\(note)"]) }
                 return .open(partition)
             } catch { failure = BackendError(error) }

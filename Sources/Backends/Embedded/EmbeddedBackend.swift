@@ -139,7 +139,9 @@ package final class EmbeddedBackend: Backend {
     }
 
     package var stateLog: any StateLog { embeddedStateLog }
-    package var hasUnreadableTopics: Bool { state.withLock { !$0.quarantined.isEmpty } }
+    package func mayBeUnreadable(tag: String?) -> Bool {
+        quarantined.contains { $0.directory.hasPrefix(tag ?? "") }
+    }
 
     package var quarantined: [Quarantined] { state.withLock { $0.quarantined } }
 

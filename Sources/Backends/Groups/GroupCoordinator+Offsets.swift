@@ -101,7 +101,7 @@ extension GroupCoordinator {
             case .unknownTopic:
                 if mustExist { throw .unknownTopic(commit.topic) }
                 // Not gone, perhaps: what is dropped here would be read again after the repair.
-                guard !backend.hasUnreadableTopics else {
+                guard !backend.mayBeUnreadable(tag: commit.topicTag) else {
                     throw .backend(
                         .partitionFailed("the topic may be one whose topic.json cannot be read"))
                 }
@@ -110,6 +110,7 @@ extension GroupCoordinator {
                 guard mustExist else { return entry }
                 throw .unknownPartition(
                     topic: commit.topic, partition, partitionCount: count)
+            case .partitionFailed where !mustExist && entry.topic != nil: return entry
             default: throw .backend(error)
             }
         }

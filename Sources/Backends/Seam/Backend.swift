@@ -26,8 +26,9 @@ package protocol Backend: Sendable {
     /// How far recovery has come, in words for an operator; nil while there is nothing to tell.
     var recoveryProgress: String? { get }
 
-    /// There are topics whose names cannot be read: one that is not found may be among them.
-    var hasUnreadableTopics: Bool { get }
+    /// Whether a topic that is not found may be one whose name cannot be read, by the first digits
+    /// of its ID where they are known.
+    func mayBeUnreadable(tag: String?) -> Bool
 
     /// All topics but internal ones, by name.
     func topics() async throws(BackendError) -> [TopicDescription]
@@ -58,7 +59,7 @@ package protocol Backend: Sendable {
 
 extension Backend {
     package var recoveryProgress: String? { nil }
-    package var hasUnreadableTopics: Bool { false }
+    package func mayBeUnreadable(tag: String?) -> Bool { false }
 }
 
 /// One topic, alive: holding it after a delete is safe, every call then throws `.unknownTopic`.

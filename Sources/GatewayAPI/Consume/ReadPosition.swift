@@ -70,17 +70,19 @@ extension ReadStart {
         -> ReadPosition
     {
         do throws(BackendError) {
-            let bounds = try topic.bounds(partition)
-            var next = bounds.logStart
+            var next = Offset(0)
             var followsStart = false
             switch self {
             case .offset(let offset): next = offset
-            case .earliest: followsStart = true
-            case .latest: next = bounds.highWatermark
+            case .earliest:
+                next = try topic.bounds(partition).logStart
+                followsStart = true
+            case .latest: next = try topic.bounds(partition).highWatermark
             case .timestamp(let timestamp):
                 next = try await topic.offset(partition, atOrAfter: timestamp)
                 followsStart = true
             case .tail(let count):
+                let bounds = try topic.bounds(partition)
                 let distance = bounds.highWatermark.value - bounds.logStart.value
                 next = Offset(bounds.highWatermark.value - min(distance, count))
                 followsStart = true
@@ -88,6 +90,7 @@ extension ReadStart {
                 if let entry = cursor.entries.first(where: { $0.partition == partition }) {
                     next = entry.next
                 } else {
+                    next = try topic.bounds(partition).logStart
                     followsStart = true
                 }
             }

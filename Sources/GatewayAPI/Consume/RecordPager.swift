@@ -48,6 +48,8 @@ struct RecordPager {
     private var renderers: [RecordJSON]
     /// What was read and is not yet rendered; empty ones hold no memory while a stream waits.
     private var readers: [RecordBatchReader]
+    /// Those of `readers` that hold a large batch for the next burst.
+    private var putBack: Set<Int> = []
     private var highWatermarks: [Offset?]
     private var recordCount = 0
     private var progress = Progress()
@@ -129,7 +131,7 @@ struct RecordPager {
     /// What was rendered of a partition is delivered before its error, which is then that of the
     /// next page. One that failed keeps nobody from the others, for as long as they have something.
     private mutating func goesOn(without index: Int, _ error: Problem) throws(Problem) -> Bool {
-        if error.code == .partitionFailed {
+        if error.code == .partitionFailed || error.code == .logDamaged {
             failure = failure ?? error
             return true
         }
@@ -141,10 +143,9 @@ struct RecordPager {
     /// What was read of a large batch is kept for the next burst, where the server may hold it:
     /// each would have to read, check and open all of it again.
     private mutating func keepReaders(for exchange: Exchange) {
-        if form == .page { return }
-        let large = readers.lazy.map(\.heldBytes).filter { $0 > Limits.largeReadBytes }
-        if exchange.keep(large.reduce(0, +)) { return }
-        for index in readers.indices { readers[index] = RecordBatchReader([]) }
+        if exchange.keep(putBack.reduce(0) { $0 + readers[$1].heldBytes }) { return }
+        for index in putBack { readers[index] = RecordBatchReader([]) }
+        putBack = []
     }
 
     /// How far a page has come.
@@ -260,6 +261,7 @@ struct RecordPager {
         // Out of the array, where every use would copy it.
         var reader = RecordBatchReader([])
         swap(&reader, &readers[index])
+        if !putBack.isEmpty { putBack.remove(index) }
         do {
             while let record = try reader.next() {
                 if record.offset < positions[index].next { continue }
@@ -273,6 +275,7 @@ struct RecordPager {
                     if form != .page, reader.heldBytes > Limits.largeReadBytes {
                         reader.putBack(record)
                         swap(&reader, &readers[index])
+                        putBack.insert(index)
                     }
                     return .pageFull
                 }

@@ -22,11 +22,12 @@ final class Watcher {
     func watch(_ positions: [ReadPosition]) throws(Problem) {
         unwatch()
         for position in positions {
-            do {
+            do throws(BackendError) {
                 let id = try position.topic.watch(position.partition, past: position.next, wakeup)
                 watches.append((position.topic, position.partition, id))
             } catch {
-                throw Problem(error)
+                // Nothing will come of one that failed.
+                guard case .partitionFailed = error else { throw Problem(error) }
             }
         }
     }

@@ -33,9 +33,13 @@ struct MemberPoll {
                     return finish(&pager, outcome, poll.view)
                 }
                 switch try await wait(&pager, &outcome, watcher, poll, until: deadline) {
-                case .records, .nothing: return finish(&pager, outcome, poll.view)
-                case .news: poll = try await lookAgain(poll)
+                case .nothing: try outcome.check()
+                case .records: break
+                case .news:
+                    poll = try await lookAgain(poll)
+                    continue
                 }
+                return finish(&pager, outcome, poll.view)
             } catch {
                 // A topic was deleted under the read: without it, until the assignment says so.
                 guard error.code == .unknownTopic else { throw error }

@@ -26,11 +26,12 @@ struct Seat {
                 topic: topic, partition: place.partition, next: Offset(0), followsStart: false)
             if let next = given[place.topic]?[place.partition] ?? place.committed {
                 position.next = next
-            } else {
-                let bounds = try bounds(topic, place.partition)
+            } else if let bounds = try bounds(topic, place.partition) {
                 position.next =
                     place.startFrom == .latest ? bounds.highWatermark : bounds.logStart
                 position.followsStart = true
+            } else {
+                continue
             }
             positions.append(position)
         }
@@ -77,15 +78,19 @@ struct Seat {
         } catch {
             switch error {
             case .unknownTopic: return nil
-            // It keeps nobody from the others.
-            case .partitionFailed: return nil
+            // Its place is kept, and nobody is kept from the others.
+            case .partitionFailed: return try? backend.topic(place.topic)
             default: throw Problem(error)
             }
         }
     }
 
-    private func bounds(_ topic: any Topic, _ partition: Int) throws(Problem) -> PartitionBounds {
-        do { return try topic.bounds(partition) } catch { throw Problem(error) }
+    /// nil of a partition that failed: where it begins and ends is not known.
+    private func bounds(_ topic: any Topic, _ partition: Int) throws(Problem) -> PartitionBounds? {
+        do throws(BackendError) { return try topic.bounds(partition) } catch {
+            if case .partitionFailed = error { return nil }
+            throw Problem(error)
+        }
     }
 
     // MARK: - Changes of the assignment

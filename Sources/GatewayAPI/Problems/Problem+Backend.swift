@@ -44,8 +44,8 @@ extension Problem {
         case .storageFull:
             self.init(
                 .storageFull,
-                "The disk is full; nothing was appended. Reads go on, and writing works again "
-                    + "when there is space.")
+                "The disk is full and takes no more. Reads go on, and writing works again when "
+                    + "there is space.")
         case .partitionFailed(let reason):
             self.init(
                 .partitionFailed,

@@ -7,8 +7,8 @@ extension Problem {
         "The server holds as many bytes for its clients as it may. Wait a moment and send it again."
     )
 
-    /// The answer where a body could not be read. Of a broken or slow one the client sees the
-    /// server's own, 400 or 408, unless the answer has begun.
+    /// The answer where a body could not be read. Of a broken one the client sees the server's
+    /// own, 400, unless the answer has begun.
     init(_ error: BodyError) {
         switch error {
         case .tooLarge(let limit):

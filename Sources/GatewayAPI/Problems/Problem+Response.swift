@@ -30,7 +30,7 @@ extension Problem {
         writer.name("detail")
         writer.string(detail)
         writer.name("retryable")
-        writer.bool(code.isRetryable)
+        writer.bool(code.isRetryable && !isPartial)
         for (name, value) in members {
             writer.name(name)
             switch value {

@@ -10,6 +10,8 @@ package struct Problem: Error {
     /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
     package var members: [(name: String, value: Member)] = []
 
+    /// Some of the request was appended, and would be a second time.
+    var isPartial = false
     /// For the `Allow` field of a 405 (RFC 9110 §15.5.6).
     var allowed: String?
     /// For the `WWW-Authenticate` field of a 401 (RFC 9110 §15.5.2).

@@ -42,8 +42,13 @@ extension BodyProduce {
     private func answer(
         _ request: KeyedRequest, endOffset: Offset?
     ) async throws(Problem) -> Response {
-        let traces: [KeyTrace]
-        do { traces = try topic.traces(ofKey: request.id) } catch { throw Problem(error) }
+        var traces: [KeyTrace] = []
+        do throws(BackendError) { traces = try topic.traces(ofKey: request.id) } catch {
+            // Where the query names another partition, the key's traces are in that one.
+            guard case .partitionFailed = error, let partition = options.partition,
+                (try? topic.bounds(partition)) != nil
+            else { throw Problem(error) }
+        }
         guard traces.allSatisfy({ $0.stamp.fingerprint == request.fingerprint }) else {
             throw Problem(IdentityRefusal.keyReused)
         }
@@ -77,7 +82,7 @@ extension BodyProduce {
         var pending = PendingBatches(
             appending: &records, to: topic, acks: options.acks, under: rules)
         let outcome = await pending.outcome(topic)
-        if let problem = outcome.problem() { throw problem }
+        if let problem = outcome.problem(isKeyed: true) { throw problem }
         var response = options.acks == .none ? accepted() : answer(outcome.offsets())
         if pending.hasReplayed { response.fields.append(("idempotent-replayed", "true")) }
         return response

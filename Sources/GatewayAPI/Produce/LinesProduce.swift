@@ -26,6 +26,7 @@ final class LinesProduce: @unchecked Sendable {
     /// What ended the reading before the body's end.
     private var refused: Problem?
     private var isRead = false
+    private var isFirstPart = true
     private var isBroken = false
     private var isStreaming = false
     /// Wakes who acknowledges: there is a part, or the end.
@@ -102,10 +103,12 @@ final class LinesProduce: @unchecked Sendable {
                 await arrived.wait()
                 continue
             }
+            // A line stands for the record of its place: behind one that failed there are no more.
+            let hadFailed = summary.failure != nil
             let (outcome, lines) = await settleFirst()
             settled.wake()
             do throws(StreamError) {
-                try await writeLines(outcome, lines.count)
+                if !hadFailed { try await writeLines(outcome, lines.count) }
             } catch {
                 // Nobody is there to be told; what was appended stays.
                 isBroken = true
@@ -166,8 +169,10 @@ final class LinesProduce: @unchecked Sendable {
             isRead = true
             return
         }
-        _ = await exchange.pace()
         if isRead { return }
+        // A body of one part, as most are, is not held up, nor is the end of another.
+        if bytes != nil, !isFirstPart { _ = await exchange.pace() }
+        isFirstPart = false
         var rules = PartitionedRecords.Rules(options, topic, partitioner, exchange.now, time)
         rules.keepTrace(of: exchange.head)
         var records = PartitionedRecords(rules)

@@ -4,21 +4,21 @@ import JSON
 /// What an NDJSON body has become so far.
 struct LinesSummary {
     private(set) var recordCount = 0
-    /// The first batch that failed: its first line, and why.
-    private(set) var failure: (line: Int, error: BackendError)?
+    /// The first record that failed: its line, how many were appended before it, and why.
+    private(set) var failure: (line: Int, before: Int, error: BackendError)?
     private var ranges: [Int: (first: Int64, last: Int64)] = [:]
 
     /// Counts records that were appended. `lines` are the line numbers of the outcome's records.
     mutating func add(_ outcome: ProduceOutcome, lines: [Int]) {
+        if failure == nil, let (record, error) = outcome.firstFailure {
+            failure = (lines[record], recordCount + record, error)
+        }
         for batch in outcome.batches where batch.error == nil {
             recordCount += batch.recordCount
             guard let offset = batch.offset?.value else { continue }
             let last = offset &+ Int64(batch.recordCount - 1)
             let range = ranges[batch.partition] ?? (offset, last)
             ranges[batch.partition] = (min(range.first, offset), max(range.last, last))
-        }
-        if failure == nil, let (record, error) = outcome.firstFailure {
-            failure = (lines[record], error)
         }
     }
 
@@ -51,16 +51,24 @@ struct LinesSummary {
         return writer.bytes
     }
 
-    /// The problem that ended the body, with how many records were appended and where. A batch that
-    /// failed comes before a line that was bad behind it.
+    /// The problem that ended the body, with how many records were appended before it, and where
+    /// all are that were. A batch that failed comes before a line that was bad behind it.
     func problem(_ refused: Problem?) -> Problem? {
         var problem = refused
+        var before = recordCount
         if let failure {
             problem = Problem(failure.error)
             problem?.members.append(("line", .integer(Int64(failure.line))))
+            before = failure.before
         }
-        problem?.detail += " Records appended: \(recordCount)."
-        problem?.members.append(("recordCount", .integer(Int64(recordCount))))
+        problem?.detail += " Records appended before: \(before)."
+        if recordCount > before {
+            problem?.detail +=
+                " Of those behind, which were on their way, \(recordCount - before) were appended "
+                + "as well; see `partitions`."
+        }
+        problem?.isPartial = recordCount > 0
+        problem?.members.append(("recordCount", .integer(Int64(before))))
         problem?.members.append(("partitions", .raw(partitions())))
         return problem
     }

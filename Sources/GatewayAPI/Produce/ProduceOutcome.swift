@@ -84,11 +84,17 @@ package struct ProduceOutcome: Sendable {
     }
 
     /// The problem of a request that was not wholly appended: that of its first error, with
-    /// `results` in the place of `offsets` where there is more than one record.
-    package func problem() -> Problem? {
+    /// `results` in the place of `offsets` where there is more than one record. With `isKeyed` a
+    /// repeated request appends only what is not there yet.
+    package func problem(isKeyed: Bool = false) -> Problem? {
         guard let (record, error) = firstFailure else { return nil }
         var problem = Problem(error)
         guard recordCount > 1 else { return problem }
+        if !isKeyed, batches.contains(where: { $0.error == nil }) {
+            problem.isPartial = true
+            problem.detail +=
+                " Some of the records were appended, as `results` says; send the others only."
+        }
         var writer = JSONWriter()
         writer.beginArray()
         for index in 0..<recordCount { writeFate(index, to: &writer) }

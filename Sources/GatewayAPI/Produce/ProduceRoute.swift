@@ -96,12 +96,15 @@ final class ProduceRoute: Sendable {
         guard let first = head.value(of: .accept) else { return false }
         let bytes = head.bytes
         if isText(bytes, first, "*/*") || isText(bytes, first, "application/json") { return false }
-        let lines = head.values(of: .accept)
-        let namesLines = lines.contains { acceptNames(bytes, in: $0, "application/x-ndjson") }
-        if form == .lines, namesLines { return true }
-        guard Accept(head.list(.accept)).best(of: ["application/json"]) == nil else {
-            return false
+        let accept = Accept(head.list(.accept))
+        let lines = "application/x-ndjson"
+        if form == .lines,
+            head.values(of: .accept).contains(where: { acceptNames(bytes, in: $0, lines) }),
+            accept.best(of: [lines, "application/json"]) == 0
+        {
+            return true
         }
+        if accept.best(of: ["application/json"]) != nil { return false }
         throw Problem(
             .notAcceptable,
             "A produce is answered in application/json, or, where the body is "

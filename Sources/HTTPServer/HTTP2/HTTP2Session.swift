@@ -15,6 +15,10 @@ final class HTTP2Session {
     /// budget bears.
     private var waitingBodyBytes = 0
     private var reservedBytes = 0
+    /// Bytes of answers that have left.
+    private(set) var sentBodyBytes = 0
+    /// Refusals that were not the client's doing, and are yet to be sent.
+    private var ownRefusals = 0
     /// What answers that are being made may come to.
     var answerBytes = 0
     /// It is given up: nothing more is read.
@@ -81,6 +85,7 @@ final class HTTP2Session {
                 }
             case .bodyEnded(let id): streams[id]?.bodyEnded()
             case .sentBody(let id, let byteCount, let wasCutShort):
+                sentBodyBytes += byteCount
                 frameGuard.sentData(byteCount, wasCutShort: wasCutShort)
                 streams[id]?.bodyLeft(byteCount)
             case .sentEnd(let id): streams[id]?.answerLeft()
@@ -179,8 +184,19 @@ final class HTTP2Session {
         isEnding = true
     }
 
+    /// Has the client try a request again, elsewhere: it has not begun.
+    func refuse(_ id: Int32) {
+        ownRefusals += 1
+        codec.reset(id, .refusedStream)
+        connection.flushSoon()
+    }
+
     /// Only what the client gave reason for counts.
     private func countReset(_ error: HTTP2Error) {
+        if error == .refusedStream, ownRefusals > 0 {
+            ownRefusals -= 1
+            return
+        }
         switch error {
         case .noError, .internalError, .cancel: return
         case .protocolError, .flowControlError, .settingsTimeout, .streamClosed, .frameSizeError,

@@ -68,24 +68,32 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     func run() async {
         exchange.started = loop.now
         server.statistics.requests.add(1)
-        // Answers that nobody takes must not be joined by more of them. Who cannot wait for them is
-        // sent to another connection (RFC 9113 §8.7).
-        if session.isFull, !isClosed {
-            let timer = WheelTimer { [self] in
-                guard session.isFull else { return }
-                failure = .requestTimeout
-                reset(.refusedStream)
-            }
-            loop.timers.arm(timer, at: loop.now + limits.fullConnection)
-            while session.isFull, !isClosed { await session.somethingLeft() }
-            loop.timers.cancel(timer)
-        }
+        if session.isFull { await waitForRoom() }
         if let problem {
             refuse(problem)
         } else if !isClosed {
             await server.handler.handle(exchange)
         }
         end()
+    }
+
+    /// Answers that nobody takes must not be joined by more of them. Who cannot wait for them is
+    /// sent to another connection (RFC 9113 §8.7).
+    private func waitForRoom() async {
+        let timer = WheelTimer { [self] in
+            guard !isClosed, session.isFull else { return }
+            failure = .requestTimeout
+            session.refuse(id)
+        }
+        var sent = session.sentBodyBytes
+        loop.timers.arm(timer, at: loop.now + limits.fullConnection)
+        while session.isFull, !isClosed {
+            await session.somethingLeft()
+            if session.sentBodyBytes - sent < limits.shortAnswerBytes { continue }
+            sent = session.sentBodyBytes
+            loop.timers.arm(timer, at: loop.now + limits.fullConnection)
+        }
+        loop.timers.cancel(timer)
     }
 
     /// The handler is done; what it left undone shows as a reset and not as a short answer.
@@ -202,7 +210,8 @@ final class HTTP2Stream: ExchangeCarrier, @unchecked Sendable {
     func respond(_ response: Response) {
         assert(loop.isOnLoop, "answered on another thread")
         guard exchange.responseStatus == 0 else { return assertionFailure("answered twice") }
-        if let failure { return refuse(failure) }
+        // Of a slow body the handler knows more.
+        if let failure, failure != .requestTimeout { return refuse(failure) }
         send(response)
     }
 
