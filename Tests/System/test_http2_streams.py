@@ -237,6 +237,30 @@ def test_a_hundred_clients_at_once_get_their_own_answers(server, topic):
     assert wrong == []
 
 
+def test_requests_behind_answers_that_are_taken_slowly_wait_for_them(server, topic):
+    """However many they are, and for longer than it takes to refuse them where nothing is taken."""
+    server.append(topic, ["x" * 1000] * 1000)
+    with Connection(server, timeout=20) as c:
+        for stream in (1, 3, 5):
+            c.headers(stream, path=f"/v1/topics/{topic}/records?from=earliest")
+        for stream in range(7, 67, 2):
+            c.headers(stream)
+        started, taken, credit = time.monotonic(), 0, {}
+        while len(c.ended) < 33:
+            kind, _, stream, payload = c.read()
+            if kind != DATA or not payload:
+                continue
+            for number in (0, stream):
+                credit[number] = credit.get(number, 0) + len(payload)
+                if credit[number] >= 32_000:
+                    c.frame(WINDOW_UPDATE, 0, number, credit.pop(number).to_bytes(4, "big"))
+            # 300 kB a second: the three have 3 MB.
+            taken += len(payload)
+            time.sleep(max(0, started + taken / 300_000 - time.monotonic()))
+        assert not c.resets and c.goaway is None
+        assert set(c.statuses.values()) == {200}
+
+
 def test_a_request_behind_answers_that_nobody_takes_is_sent_to_another_connection(server, topic):
     """RFC 9113 §8.7: REFUSED_STREAM says that nothing was done, so that the client may repeat it elsewhere."""
     for _ in range(2):
