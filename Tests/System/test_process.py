@@ -65,6 +65,19 @@ def test_a_variable_stands_for_each_flag_and_a_flag_wins(data, tmp_path):
     assert ended.returncode == 2
 
 
+def test_a_switch_has_a_variable_too(data, tmp_path):
+    def ended(value):
+        return run("serve", "--data", tmp_path / "other", "--listen", "0.0.0.0:0",
+                   env={"MILLRACE_ALLOW_ANONYMOUS": value}).returncode
+
+    assert [ended(value) for value in ("false", "0", "")] == [1, 1, 1], "it is off"
+    assert ended("perhaps") == 2
+    with Millrace(data, listen="0.0.0.0:0", env={"MILLRACE_ALLOW_ANONYMOUS": "true"}) as server:
+        assert server.get("/livez").status == 200
+    env = {"MILLRACE_PROXY_PROTOCOL": "true"}
+    assert run("serve", "--data", tmp_path / "other", env=env).returncode == 2, "without --trusted-proxies"
+
+
 def test_a_taken_port_is_exit_status_1(data, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
