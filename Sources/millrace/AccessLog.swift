@@ -111,20 +111,13 @@ final class AccessLog: ExchangeObserver {
         }
     }
 
-    /// Writes what has gathered; also called once more at the end.
-    func writeOut() {
+    /// Writes what has gathered; also called once more at the end, with little patience.
+    func writeOut(patience: Int32 = -1) {
         let bytes = pending.withLock {
             let taken = $0.bytes
             $0.bytes = []
             return taken
         }
-        var start = 0
-        while start < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                write(descriptor, $0.baseAddress! + start, $0.count - start)
-            }
-            if count < 0 && errno != EINTR { return }
-            start += max(0, count)
-        }
+        _ = writeAll(bytes, to: descriptor, most: 4096, patience: patience)
     }
 }

@@ -41,8 +41,9 @@ struct LineLog: LogHandler {
         text.utf8.count <= textLimit ? text : String(text.prefix(textLimit / 4)) + "…"
     }
 
-    /// One write a line, so that lines of several threads do not mix.
+    /// One write a line, so that lines of several threads do not mix. An event loop may be who
+    /// waits, so that a line which nobody takes is lost.
     static func write(_ line: [UInt8]) {
-        line.withUnsafeBytes { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        _ = writeAll(line, to: STDERR_FILENO, patience: 100)
     }
 }

@@ -44,24 +44,26 @@ struct Failure: Error {
     }
 }
 
-/// A line on standard output, at once also where that is a pipe.
-/// False where nobody can read it.
+/// A line on standard output, at once also where that is a pipe. False where nobody can read it.
 @discardableResult
-func printLine(_ text: String) -> Bool {
-    write(text, to: STDOUT_FILENO)
-}
+func printLine(_ text: String) -> Bool { writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) }
 
-func printError(_ text: String) {
-    _ = write(text, to: STDERR_FILENO)
-}
+func printError(_ text: String) { _ = writeAll(Array((text + "\n").utf8), to: STDERR_FILENO) }
 
-private func write(_ text: String, to descriptor: Int32) -> Bool {
-    var line = Array((text + "\n").utf8)[...]
-    while !line.isEmpty {
-        let count = line.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        if count < 0, errno == EINTR { continue }
-        guard count > 0 else { return false }
-        line = line.dropFirst(count)
+/// Writes `most` bytes at a time; false where that fails, or a pipe stays full for `patience`
+/// milliseconds because nobody reads it (-1: for ever). One with room takes 4,096 at once.
+func writeAll(
+    _ bytes: [UInt8], to descriptor: Int32, most: Int = .max, patience: Int32 = -1
+) -> Bool {
+    var start = 0
+    while start < bytes.count {
+        var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        if patience >= 0, poll(&room, 1, patience) == 0 { return false }
+        let count = bytes.withUnsafeBytes {
+            write(descriptor, $0.baseAddress! + start, min(most, $0.count - start))
+        }
+        if count < 0, errno != EINTR { return false }
+        start += max(0, count)
     }
     return true
 }

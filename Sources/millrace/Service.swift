@@ -195,7 +195,7 @@ final class Service: Sendable {
         } catch {
             log.error("closing the log failed", metadata: ["reason": "\(error)"])
         }
-        accessLog?.writeOut()
+        accessLog?.writeOut(patience: 1000)
         log.notice("stopped")
     }
 }

@@ -273,6 +273,31 @@ def test_clients_that_break_off_leave_no_descriptor_behind(data):
         assert left <= 0 and growth < 30_000
 
 
+@pytest.mark.parametrize("flags", [[], ["--access-log", "stderr"]])
+def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end(data, flags):
+    """As a container's whose collector has died: its standard error is a pipe, and full."""
+    unread, full = os.pipe()
+    command = [BINARY, "serve", "--data", str(data), "--listen", "127.0.0.1:0", *flags]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=full, text=True) as process:
+        try:
+            base = process.stdout.readline().split()[-1]
+            os.set_blocking(full, False)
+            with pytest.raises(BlockingIOError):
+                while True:
+                    os.write(full, b"x" * 4096)
+            os.set_blocking(full, True)
+            for number in range(20):
+                name = "t" * 100 + str(number)
+                assert requests.put(f"{base}/v1/topics/{name}", json={}, timeout=5).status_code == 201
+            assert requests.get(f"{base}/livez", timeout=5).status_code == 200
+            process.terminate()
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+            os.close(unread)
+            os.close(full)
+
+
 def test_an_event_loop_for_each_core_the_process_may_run_on(data):
     """As a container's cpuset leaves it some: not for each of the machine's."""
     def loops(server):
