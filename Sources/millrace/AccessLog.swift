@@ -65,10 +65,13 @@ final class AccessLog: ExchangeObserver {
             writer.name("principal")
             writer.string(principal)
         }
-        writer.name("method")
-        writer.string(head.method.rawValue)
-        writer.name("path")
-        writer.string(utf8: head.bytes[head.path].prefix(Self.textLimit))
+        // A head that could not be read says neither.
+        if !head.path.isEmpty {
+            writer.name("method")
+            writer.string(head.method.rawValue)
+            writer.name("path")
+            writer.string(utf8: head.bytes[head.path].prefix(Self.textLimit))
+        }
         // Of others it may hold a key or a ticket.
         if exchange.isAudited, let query = head.query {
             writer.name("query")

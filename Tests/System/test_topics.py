@@ -167,6 +167,9 @@ def test_topics_and_their_configuration_outlive_kill_9(data):
 
 def test_a_first_produce_creates_the_topic_where_the_operator_wants_it(data):
     with Millrace(data, "--auto-create-partitions", 3) as server:
+        # Not for a partition that it would not have.
+        assert server.produce("made", [1], query="?partition=3").code == "unknown-partition"
+        assert server.get("/v1/topics/made").code == "unknown-topic"
         assert server.get("/v1/topics/made/records").code == "unknown-topic"
         assert len(server.append("made", [1])) == 1
         assert len(server.get("/v1/topics/made").json["partitions"]) == 3

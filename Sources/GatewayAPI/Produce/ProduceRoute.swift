@@ -29,11 +29,7 @@ final class ProduceRoute: Sendable {
     ) async throws(Problem) {
         let asked = try asked(exchange, query)
         let mayCreate = exchange.operations(onTopic: name).contains(.create)
-        let topic = try await topic(name, mayCreate: mayCreate)
-        if let partition = asked.options.partition, partition >= topic.partitionCount {
-            throw Problem(
-                BackendError.unknownPartition(partition, partitionCount: topic.partitionCount))
-        }
+        let topic = try await topic(name, mayCreate: mayCreate, asked.options.partition)
         if asked.form == .lines { return try await produceLines(exchange, topic, asked) }
         let body: [UInt8]
         do { body = try await exchange.readBody(limit: configuration.maxBodyBytes) } catch {
@@ -111,14 +107,28 @@ final class ProduceRoute: Sendable {
                 + "application/x-ndjson, in application/x-ndjson. Accept one of them.")
     }
 
-    /// The topic, created where the operator lets the first produce do that.
-    private func topic(_ name: String, mayCreate: Bool) async throws(Problem) -> any Topic {
-        do throws(BackendError) { return try backend.topic(name) } catch {
+    /// The topic, which has the partition if one is named; created where the operator lets the
+    /// first produce do that.
+    private func topic(
+        _ name: String, mayCreate: Bool, _ partition: Int?
+    ) async throws(Problem) -> any Topic {
+        do throws(BackendError) {
+            let topic = try backend.topic(name)
+            try check(partition, topic.partitionCount)
+            return topic
+        } catch {
             guard case .unknownTopic = error,
                 let partitionCount = configuration.autoCreatePartitions, mayCreate
             else { throw Problem(error) }
+            // Of what is not appended no topic is left.
+            do { try check(partition, partitionCount) } catch { throw Problem(error) }
             return try await createTopic(name, partitionCount)
         }
+    }
+
+    private func check(_ partition: Int?, _ partitionCount: Int) throws(BackendError) {
+        guard let partition, partition >= partitionCount else { return }
+        throw .unknownPartition(partition, partitionCount: partitionCount)
     }
 
     private func createTopic(_ name: String, _ partitionCount: Int) async throws(Problem)
