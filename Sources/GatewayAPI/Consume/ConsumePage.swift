@@ -10,12 +10,8 @@ struct ConsumePage {
 
     func answer(_ positions: [ReadPosition]) async throws(Problem) {
         var pager = begin(positions)
-        let first = positions[0]
-        let budget = RecordPager.Budget(
-            records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
-            bytes: request.maxBytes)
+        let first = positions[0].followsStart ? nil : positions[0].next
         var outcome = try await pager.fill(budget, for: exchange)
-        try outcome.check()
         if outcome.recordCount == 0, request.wait > .zero {
             let watcher = Watcher(exchange, until: exchange.now + request.wait)
             defer { watcher.end() }
@@ -23,11 +19,16 @@ struct ConsumePage {
                 if request.partition == nil { pager.follow(growthOf: request.topic) }
                 try watcher.watch(pager.positions)
                 outcome = try await pager.fill(budget, for: exchange)
-                try outcome.check()
                 if outcome.recordCount > 0 { break }
             } while await watcher.wait()
         }
         finish(&pager, outcome, from: first)
+    }
+
+    private var budget: RecordPager.Budget {
+        RecordPager.Budget(
+            records: min(request.maxRecords ?? Limits.defaultPageRecords, Limits.pageRecords),
+            bytes: request.maxBytes)
     }
 
     // Neither is inlined: the frame of `answer` is kept by who waits.
@@ -42,7 +43,7 @@ struct ConsumePage {
 
     @inline(never)
     private func finish(
-        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from first: ReadPosition
+        _ pager: inout RecordPager, _ outcome: RecordPager.Outcome, from first: Offset?
     ) {
         pager.writer.endArray()
         pager.writer.name("cursor")
@@ -53,9 +54,9 @@ struct ConsumePage {
         var response = Response(
             status: 200, contentType: "application/json", body: pager.writer.bytes)
         if outcome.isFull, request.partition != nil, request.start.isFixed,
-            !first.followsStart, request.topic.configuration.cleanupPolicy == .delete
+            let first, request.topic.configuration.cleanupPolicy == .delete
         {
-            makeCacheable(&response, from: first.next, to: pager.positions[0].next)
+            makeCacheable(&response, from: first, to: pager.positions[0].next)
         } else {
             response.fields.append(("cache-control", "no-store"))
         }

@@ -18,10 +18,11 @@ struct ConsumeStream {
 
     // What is called from here is not inlined: the frame is kept by a client as long as it listens.
     func answer(from positions: [ReadPosition], tag: String?) async throws(Problem) {
-        var pager = RecordPager(positions, tag: tag, form: form == .events ? .event : .line)
+        var pager = RecordPager(
+            positions, tag: tag, form: form == .events ? .event : .line, isMember: seat != nil)
         var left = maxRecords ?? .max
         // The first look is before the head is sent, so that a bad start is a 4xx and not a stream.
-        var outcome = try await fill(&pager, left)
+        var outcome = try await pager.fill(budget(left), for: exchange)
         start()
         if exchange.head.method == .head { return exchange.finish() }
         let watcher = Watcher(exchange, until: exchange.now + heartbeat)
@@ -65,11 +66,13 @@ struct ConsumeStream {
     private func next(
         _ pager: inout RecordPager, _ last: RecordPager.Outcome, _ watcher: Watcher, _ left: Int
     ) async throws(Problem) -> RecordPager.Outcome {
-        if !last.caughtUp, last.recordCount > 0 { return try await fill(&pager, left) }
+        if !last.caughtUp, last.recordCount > 0 {
+            return try await pager.fill(budget(left), for: exchange)
+        }
         while true {
             if let growing { pager.follow(growthOf: growing) }
             try watcher.watch(pager.positions)
-            let outcome = try await fill(&pager, left)
+            let outcome = try await pager.fill(budget(left), for: exchange)
             if outcome.recordCount > 0 { return outcome }
             if try await hasNews() { return outcome }
             if await watcher.wait() { continue }
@@ -94,15 +97,8 @@ struct ConsumeStream {
         return min(Limits.heartbeat, .milliseconds(view.heartbeatInterval))
     }
 
-    /// Beside a partition that failed a member goes on with its others: its polls tell what it has.
-    private func fill(
-        _ pager: inout RecordPager, _ left: Int
-    ) async throws(Problem) -> RecordPager.Outcome {
-        let budget = RecordPager.Budget(
-            records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
-        let outcome = try await pager.fill(budget, for: exchange)
-        if seat == nil { try outcome.check() }
-        return outcome
+    private func budget(_ left: Int) -> RecordPager.Budget {
+        RecordPager.Budget(records: min(left, Limits.burstRecords), bytes: Limits.burstBytes)
     }
 
     @inline(never)

@@ -70,35 +70,41 @@ extension ReadStart {
         -> ReadPosition
     {
         do throws(BackendError) {
-            var next = Offset(0)
-            var followsStart = false
-            switch self {
-            case .offset(let offset): next = offset
-            case .earliest:
-                next = try topic.bounds(partition).logStart
-                followsStart = true
-            case .latest: next = try topic.bounds(partition).highWatermark
-            case .timestamp(let timestamp):
-                next = try await topic.offset(partition, atOrAfter: timestamp)
-                followsStart = true
-            case .tail(let count):
-                let bounds = try topic.bounds(partition)
-                let distance = bounds.highWatermark.value - bounds.logStart.value
-                next = Offset(bounds.highWatermark.value - min(distance, count))
-                followsStart = true
-            case .cursor(let cursor):
-                if let entry = cursor.entries.first(where: { $0.partition == partition }) {
-                    next = entry.next
-                } else {
-                    next = try topic.bounds(partition).logStart
-                    followsStart = true
-                }
+            if case .timestamp(let timestamp) = self {
+                let next = try await topic.offset(partition, atOrAfter: timestamp)
+                return ReadPosition(
+                    topic: topic, partition: partition, next: next, followsStart: true)
             }
-            return ReadPosition(
-                topic: topic, partition: partition, next: next, followsStart: followsStart)
+            return try place(in: topic, partition)
         } catch {
             throw Problem(error)
         }
+    }
+
+    /// Without a look into the log, and of a partition that failed where the start names an offset.
+    @inline(never)
+    private func place(in topic: any Topic, _ partition: Int) throws(BackendError) -> ReadPosition {
+        var place = ReadPosition(
+            topic: topic, partition: partition, next: Offset(0), followsStart: false)
+        switch self {
+        case .offset(let offset): place.next = offset
+        case .latest: place.next = try topic.bounds(partition).highWatermark
+        case .tail(let count):
+            let bounds = try topic.bounds(partition)
+            let distance = bounds.highWatermark.value - bounds.logStart.value
+            place.next = Offset(bounds.highWatermark.value - min(distance, count))
+            place.followsStart = true
+        case .cursor(let cursor):
+            if let entry = cursor.entries.first(where: { $0.partition == partition }) {
+                place.next = entry.next
+                break
+            }
+            fallthrough
+        case .earliest, .timestamp:
+            place.next = try topic.bounds(partition).logStart
+            place.followsStart = true
+        }
+        return place
     }
 
     private func check(_ cursor: Cursor, _ topic: any Topic, _ partition: Int?) throws(Problem) {

@@ -32,10 +32,17 @@ struct RecordPager {
         /// The budget ended the page, and no partition was at its high watermark.
         var isFull = false
         /// Why a partition that failed could not be read; the others were.
-        var failure: Problem?
+        var failure: Failure?
 
         /// For who has nothing else to deliver.
-        func check() throws(Problem) { if recordCount == 0, let failure { throw failure } }
+        @inline(never)
+        func check() throws(Problem) { if recordCount == 0, let failure { throw failure.problem } }
+    }
+
+    /// Apart, for thousands may wait with an outcome at hand.
+    final class Failure: Sendable {
+        let problem: Problem
+        init(_ problem: Problem) { self.problem = problem }
     }
 
     private(set) var positions: [ReadPosition]
@@ -43,6 +50,9 @@ struct RecordPager {
     let tag: String?
     private let tags: [String]
     let form: Form
+    /// Of a member, whose polls tell what it has: where nothing is left but partitions that failed,
+    /// the outcome says so and no error does.
+    private let isMember: Bool
     var writer = JSONWriter()
 
     private var renderers: [RecordJSON]
@@ -54,10 +64,11 @@ struct RecordPager {
     private var recordCount = 0
     private var progress = Progress()
     /// Why a partition cannot be read, where others can.
-    private var failure: Problem?
+    private var failure: Failure?
 
-    init(_ positions: [ReadPosition], tag: String?, form: Form) {
+    init(_ positions: [ReadPosition], tag: String?, form: Form, isMember: Bool = false) {
         self.positions = positions
+        self.isMember = isMember
         self.tag = tag
         self.form = form
         // Sorted by topic.
@@ -117,22 +128,27 @@ struct RecordPager {
                 return outcome
             case .mustYield: await exchange.nextTurn()
             case .mustRead(let index, let byteCount):
-                do throws(Problem) { try await read(index, byteCount) } catch {
-                    if try goesOn(without: index, error) {
-                        progress.goOn()
-                    } else {
-                        return try outcome(isFull: true)
-                    }
-                }
+                if try await !readOn(index, byteCount) { return try outcome(isFull: true) }
             }
         }
     }
 
+    /// Reads from a disk that takes its time; false where the page ends with what it has.
+    @inline(never)
+    private mutating func readOn(_ index: Int, _ byteCount: Int) async throws(Problem) -> Bool {
+        do throws(Problem) { try await read(index, byteCount) } catch {
+            guard try goesOn(without: index, error) else { return false }
+            progress.goOn()
+        }
+        return true
+    }
+
     /// What was rendered of a partition is delivered before its error, which is then that of the
     /// next page. One that failed keeps nobody from the others, for as long as they have something.
+    @inline(never)
     private mutating func goesOn(without index: Int, _ error: Problem) throws(Problem) -> Bool {
         if error.code == .partitionFailed || error.code == .logDamaged {
-            failure = failure ?? error
+            failure = failure ?? Failure(error)
             return true
         }
         let wasRead = highWatermarks[index] != nil
@@ -142,6 +158,7 @@ struct RecordPager {
 
     /// What was read of a large batch is kept for the next burst, where the server may hold it:
     /// each would have to read, check and open all of it again.
+    @inline(never)
     private mutating func keepReaders(for exchange: Exchange) {
         if exchange.keep(putBack.reduce(0) { $0 + readers[$1].heldBytes }) { return }
         for index in putBack { readers[index] = RecordBatchReader([]) }
@@ -395,7 +412,7 @@ struct RecordPager {
                 } catch {
                     let problem = Problem(error)
                     guard problem.code == .partitionFailed else { throw problem }
-                    outcome.failure = outcome.failure ?? problem
+                    outcome.failure = outcome.failure ?? Failure(problem)
                     outcome.caughtUp = false
                     continue
                 }
@@ -406,6 +423,7 @@ struct RecordPager {
                 outcome.isFull = false
             }
         }
+        if !isMember { try outcome.check() }
         return outcome
     }
 }

@@ -82,7 +82,7 @@ struct MemberPoll {
                     seat.group, seat.member, epoch: view.epoch, beginnings)
             }
         }
-        var pager = RecordPager(positions, tag: nil, form: .page)
+        var pager = RecordPager(positions, tag: nil, form: .page, isMember: true)
         pager.writer.beginObject()
         pager.writer.assignment(of: view)
         pager.writer.name("records")

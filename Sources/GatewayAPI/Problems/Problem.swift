@@ -5,13 +5,13 @@ import JSON
 /// An error answer: a problem document (RFC 9457, `application/problem+json`).
 package struct Problem: Error {
     package var code: ProblemCode
+    /// Some of the request was appended, and would be a second time.
+    var isPartial = false
     /// What was wrong and what to do about it, in a sentence or two.
     package var detail: String
     /// Members beside the standard ones, such as `earliestOffset` or `recordIndex`.
     package var members: [(name: String, value: Member)] = []
 
-    /// Some of the request was appended, and would be a second time.
-    var isPartial = false
     /// For the `Allow` field of a 405 (RFC 9110 §15.5.6).
     var allowed: String?
     /// For the `WWW-Authenticate` field of a 401 (RFC 9110 §15.5.2).
